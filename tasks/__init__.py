@@ -1,0 +1,1 @@
+"""What runs on Celery: the app, the classify task, the SQS transport, the result store and inference."""

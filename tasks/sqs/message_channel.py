@@ -1,0 +1,7 @@
+"""The channel's half for task messages: how they are sent, kept invisible, acknowledged and given back."""
+
+from __future__ import annotations
+
+
+class MessageChannel:
+    """Batched sends and acks and the visibility heartbeat on top of kombu's SQS channel."""
