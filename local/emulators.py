@@ -1,0 +1,108 @@
+"""How the emulated AWS is started: ministack for S3, SQS and SNS, moto for EC2.
+
+Which emulator plays which service was measured, see docs/decisions. They live in an environment of their own
+because ministack pins a botocore that the system does not use.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.ports import LOOPBACK, free_port
+from local.processes import Command, Supervised, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+EMULATOR_BIN = ROOT / ".venv-emulators" / "bin"
+START_DEADLINE_S = 30.0
+REGION = "us-east-1"
+MINISTACK_SERVICES = "s3,sqs,sns,iam,sts"
+# Any value does: the emulators accept every key unless they enforce IAM.
+ACCESS_KEY = "local"
+
+
+@dataclass(frozen=True)
+class Emulators:
+    """Where the emulated AWS listens."""
+
+    aws_port: int
+    ec2_port: int
+
+    @property
+    def aws_url(self) -> str:
+        """The endpoint of S3, SQS and SNS."""
+        return f"http://{LOOPBACK}:{self.aws_port}"
+
+    @property
+    def ec2_url(self) -> str:
+        """The endpoint of EC2."""
+        return f"http://{LOOPBACK}:{self.ec2_port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that point boto3, and with it the whole system, at these emulators."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.aws_url,
+            "AWS_ENDPOINT_URL_SQS": self.aws_url,
+            "AWS_ENDPOINT_URL_SNS": self.aws_url,
+            "AWS_ENDPOINT_URL_EC2": self.ec2_url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def commands(self, state_dir: Path | None = None) -> tuple[Command, Command]:
+        """Return the two emulators' command lines; with `state_dir`, S3, SQS and SNS outlive a restart."""
+        ministack_environ = {
+            "BIND_HOST": LOOPBACK,
+            "GATEWAY_PORT": str(self.aws_port),
+            "SERVICES": MINISTACK_SERVICES,
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+        }
+        if state_dir is not None:
+            ministack_environ |= {
+                "PERSIST_STATE": "1",
+                "STATE_DIR": str(state_dir / "state"),
+                "S3_PERSIST": "1",
+                "S3_DATA_DIR": str(state_dir / "s3"),
+            }
+        return (
+            Command("aws", (str(EMULATOR_BIN / "ministack"),), ministack_environ),
+            Command("ec2", (str(EMULATOR_BIN / "moto_server"), "-H", LOOPBACK, "-p", str(self.ec2_port)), {}),
+        )
+
+    def healthy(self) -> bool:
+        """Tell whether both emulators answer."""
+        return answers(f"{self.aws_url}/_ministack/health") and answers(f"{self.ec2_url}/moto-api/")
+
+
+def answers(url: str) -> bool:
+    """Tell whether `url` answers with a 2xx status within two seconds."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URLs
+            return bool(response.status < 300)  # noqa: PLR2004 - the 2xx range
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def running_emulators(log_dir: Path) -> Iterator[Emulators]:
+    """Start both emulators on free ports, wait until they answer, stop them at the end.
+
+    Raises:
+        TimeoutError: an emulator did not answer in time; its log is in `log_dir`.
+        OSError: an emulator could not be started; run `make install`.
+    """
+    emulators = Emulators(free_port(), free_port())
+    with ExitStack() as stack:
+        for command in emulators.commands():
+            stack.callback(Supervised.start(command, dict(os.environ), log_dir).stop)
+        wait_until(emulators.healthy, START_DEADLINE_S, f"the emulators' health (logs in {log_dir})")
+        yield emulators

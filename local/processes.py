@@ -1,0 +1,96 @@
+"""Starts, watches and stops one subprocess and everything it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+POLL_S = 0.05
+STOP_DEADLINE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line with the variables it needs beside the caller's environment."""
+
+    name: str
+    argv: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
+    """Poll `condition` until it holds.
+
+    Raises:
+        TimeoutError: it did not hold within `deadline_s`; the message names `what`.
+    """
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end_s:
+            raise TimeoutError(f"waited {deadline_s:g} s in vain for {what}")
+        time.sleep(POLL_S)
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A running subprocess that leads its own process group, with its output in a file."""
+
+    command: Command
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @classmethod
+    def start(cls, command: Command, environ: Mapping[str, str], log_dir: Path) -> Supervised:
+        """Start `command` in a process group of its own, appending its output to `log_dir/NAME.log`.
+
+        Raises:
+            OSError: the program is missing or cannot be executed.
+        """
+        log_dir.mkdir(parents=True, exist_ok=True)
+        log = log_dir / f"{command.name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command.argv,
+                env={**environ, **command.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(command, process, log)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the group's id too."""
+        return self.process.pid
+
+    def alive(self) -> bool:
+        """Tell whether the process still runs."""
+        return self.process.poll() is None
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the process and all that it started; a group that is gone is left alone."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return
+
+    def kill(self) -> None:
+        """End the whole group at once, as a power cut would."""
+        self.signal_group(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, deadline_s: float = STOP_DEADLINE_S) -> int:
+        """Ask the process to end (SIGTERM), kill the group after `deadline_s`, return the exit status."""
+        if self.alive():
+            self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it had its time: the kill below ends it
+            self.process.wait(deadline_s)
+        self.kill()
+        return self.process.returncode
