@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from local.ports import LOOPBACK, free_port
@@ -87,7 +88,7 @@ def answers(url: str) -> bool:
     """Tell whether `url` answers with a 2xx status within two seconds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URLs
-            return bool(response.status < 300)  # noqa: PLR2004 - the 2xx range
+            return bool(response.status < HTTPStatus.MULTIPLE_CHOICES)
     except (urllib.error.URLError, OSError):
         return False
 

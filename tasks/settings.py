@@ -30,9 +30,7 @@ class Settings(EnvironmentSettings):
         alias="CLOUD",
         description="`local`: the embedded AWS; `aws`: real AWS, its own credential chain",
     )
-    region: str = Field(
-        "us-east-1", alias="AWS_REGION", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS region"
-    )
+    region: str = Field("us-east-1", alias="AWS_REGION", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS region")
     s3_endpoint: str = Field(
         "",
         alias="AWS_ENDPOINT_URL_S3",
@@ -69,9 +67,7 @@ class Settings(EnvironmentSettings):
     result_bucket: str = Field(
         "classifier-results", alias="RESULT_BUCKET", pattern=BUCKET_NAME, description="bucket of results"
     )
-    queue: str = Field(
-        "classify", alias="QUEUE", pattern=QUEUE_NAME, description="SQS queue of classify tasks"
-    )
+    queue: str = Field("classify", alias="QUEUE", pattern=QUEUE_NAME, description="SQS queue of classify tasks")
     dead_letter_queue: str = Field(
         "classify-dead-letters",
         alias="DEAD_LETTER_QUEUE",
@@ -133,13 +129,18 @@ class Settings(EnvironmentSettings):
         return self
 
     @property
+    def s3_url(self) -> str:
+        """The S3 endpoint that is in force; empty for AWS itself."""
+        return self.s3_endpoint or ("" if self.cloud == "aws" else LOCAL_AWS_URL)
+
+    @property
     def aws_environ(self) -> dict[str, str]:
         """AWS's standard variables as boto3, kombu and obstore read them; of real AWS only the region."""
         region = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
         if self.cloud == "aws":
             return region
         return region | {
-            "AWS_ENDPOINT_URL_S3": self.s3_endpoint or LOCAL_AWS_URL,
+            "AWS_ENDPOINT_URL_S3": self.s3_url,
             "AWS_ENDPOINT_URL_SQS": self.sqs_endpoint or LOCAL_AWS_URL,
             "AWS_ENDPOINT_URL_SNS": self.sns_endpoint or LOCAL_AWS_URL,
             "AWS_ENDPOINT_URL_EC2": self.ec2_endpoint or LOCAL_EC2_URL,

@@ -1,0 +1,51 @@
+# `make` alone lists what can be done. Environments are made on first use and kept until a requirements file changes.
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+PY := $(BIN)/python
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.venv/.run: requirements.txt
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@echo "installing requirements.txt (torch takes a minute)"
+	@$(PY) -m pip install $(PIP_FLAGS) -r requirements.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.run
+	@echo "installing requirements-dev.txt"
+	@$(PY) -m pip install $(PIP_FLAGS) -r requirements-dev.txt
+	@touch $@
+
+.venv-emulators/.done: local/requirements.txt
+	@test -x .venv-emulators/bin/python || $(PYTHON) -m venv .venv-emulators
+	@echo "installing the embedded AWS"
+	@.venv-emulators/bin/python -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+.PHONY: help install run smoke test check fmt lock
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: .venv/.dev .venv-emulators/.done ## create the environments (the other targets do it by themselves)
+
+run: .venv/.run .venv-emulators/.done ## run the whole system on this machine until Ctrl-C
+	@$(PY) -m local run
+
+smoke: install ## classify real photographs on a stack of its own and print a table
+	@$(PY) -m local smoke
+
+test: install ## run all tests
+	@$(PY) -m pytest
+
+check: install ## lint, check types and architecture
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy celeryconfig.py -p tasks -p webapp -p local
+	@$(BIN)/lint-imports
+
+fmt: install ## format the code and mend what can be mended
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+lock: install ## pin requirements*.in to requirements*.txt
+	@$(BIN)/python -m local.lock

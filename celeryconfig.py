@@ -1,0 +1,57 @@
+"""What Celery reads: broker, queue, acknowledgement, results, imports.
+
+The only module that reads the environment when it is imported; a wrong setting ends the process with one line.
+"""
+
+import os
+
+from kombu import Exchange, Queue
+
+from tasks.environment import SettingsError
+from tasks.settings import Settings
+
+try:
+    settings = Settings.from_env(os.environ)
+except SettingsError as error:
+    raise SystemExit(f"error: {error}") from None
+
+# boto3, kombu's curl client and obstore all read AWS's standard variables: setting them here, once, gives every
+# client of the process the same endpoints, and leaves no second code path for the local stack.
+os.environ.update(settings.aws_environ)
+
+broker_url = "sqs://"
+broker_transport = "tasks.sqs.transport:Transport"
+broker_connection_retry_on_startup = True
+broker_transport_options = {
+    "region": settings.region,
+    "visibility_timeout": settings.visibility_timeout_s,
+    "wait_time_seconds": 20,
+}
+
+task_default_queue = settings.queue
+task_queues = (Queue(settings.queue, Exchange(settings.queue, type="direct"), routing_key=settings.queue),)
+task_default_exchange = settings.queue
+task_default_routing_key = settings.queue
+task_create_missing_queues = False
+
+imports = ("tasks.classify",)
+task_serializer = "json"
+result_serializer = "json"
+accept_content = ["json"]
+
+task_acks_late = True
+task_reject_on_worker_lost = True
+worker_prefetch_multiplier = 1
+worker_concurrency = settings.worker_threads
+worker_pool = "threads"
+worker_enable_remote_control = False
+worker_hijack_root_logger = True
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+result_backend = "tasks.results:S3ResultBackend"
+result_backend_transport_options = {
+    "bucket": settings.result_bucket,
+    "region": settings.region,
+    "endpoint_url": settings.s3_url,
+}
+result_extended = True

@@ -1,0 +1,80 @@
+"""`make run`: the whole system on one machine, in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import threading
+from contextlib import ExitStack
+
+from honcho import manager as honcho
+
+from local.emulators import START_DEADLINE_S, Emulators, answers
+from local.ports import is_free
+from local.processes import Command, Supervised, wait_until
+from local.provision import provision
+from local.services import Services
+from local.settings import LocalSettings
+from tasks.environment import SettingsError
+from tasks.settings import Settings
+
+READY_DEADLINE_S = 60.0
+# A worker is given this long to finish the photos at hand before honcho kills it.
+STOP_DEADLINE_S = 20
+
+
+def run(settings: LocalSettings) -> int:
+    """Start everything, print where it is once it is healthy, stop everything on Ctrl-C or SIGTERM.
+
+    Returns:
+        The exit status: 0 after Ctrl-C or SIGTERM, else that of the process that ended first.
+
+    Raises:
+        SettingsError: a port is in use, or another setting is wrong.
+        TimeoutError: the embedded AWS did not start.
+    """
+    for name, port in settings.ports().items():
+        if not is_free(port):
+            raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
+    services = Services(Emulators(settings.aws_port, settings.ec2_port), settings.web_port, settings.flower_port)
+    environ = {**os.environ, **services.environ}
+    celery_settings = Settings.from_env(environ)
+    log_dir = settings.state_dir / "log"
+    with ExitStack() as stack:
+        for command in services.emulators.commands(settings.state_dir):
+            stack.callback(Supervised.start(command, environ, log_dir).stop)
+        wait_until(services.emulators.healthy, START_DEADLINE_S, f"the embedded AWS (logs in {log_dir})")
+        provision(celery_settings)
+        return _supervise(services, environ)
+
+
+def _supervise(services: Services, environ: dict[str, str]) -> int:
+    honcho.KILL_WAIT = STOP_DEADLINE_S
+    manager = honcho.Manager()
+    for command in (services.web(), services.worker(), services.flower()):
+        manager.add_process(command.name, _shell_line(command), env={**environ, **command.environ})
+    threading.Thread(target=_announce, args=(services,), daemon=True).start()
+    manager.loop()
+    stopped_by_user = manager.returncode in {signal["rc"] for signal in honcho.SIGNALS.values()}
+    return 0 if stopped_by_user else int(manager.returncode or 0)
+
+
+def _shell_line(command: Command) -> str:
+    # honcho hands its commands to a shell; exec lets the signals reach the process itself.
+    return f"exec {shlex.join(command.argv)}"
+
+
+def _announce(services: Services) -> None:
+    try:
+        wait_until(lambda: answers(f"{services.web_url}/healthz"), READY_DEADLINE_S, "the web app")
+        wait_until(lambda: answers(f"{services.flower_url}/healthcheck"), READY_DEADLINE_S, "Flower")
+    except TimeoutError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return
+    where = (
+        f"Ready. Photos: {services.web_url}",
+        f"       Flower: {services.flower_url}",
+        "       Ctrl-C stops everything.",
+    )
+    print("\n" + "\n".join(f"  {line}" for line in where) + "\n", flush=True)

@@ -1,0 +1,57 @@
+"""The command line of each of the system's own processes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from local.emulators import Emulators
+from local.ports import LOOPBACK
+from local.processes import Command
+
+
+@dataclass(frozen=True)
+class Services:
+    """The processes of one stack and where they listen."""
+
+    emulators: Emulators
+    web_port: int
+    flower_port: int
+
+    @property
+    def web_url(self) -> str:
+        """The address of the page and the API."""
+        return f"http://{LOOPBACK}:{self.web_port}"
+
+    @property
+    def flower_url(self) -> str:
+        """The address of Flower."""
+        return f"http://{LOOPBACK}:{self.flower_port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What each process needs in its environment."""
+        return self.emulators.environ | {
+            "WEB_PORT": str(self.web_port),
+            "FLOWER_URL": self.flower_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def web(self) -> Command:
+        """The web app under gunicorn."""
+        return _python("web", "gunicorn", "-c", "python:webapp.serving", "webapp.wsgi:app")
+
+    def worker(self, name: str = "worker") -> Command:
+        """One Celery worker; its node name tells workers on one machine apart."""
+        return _python(
+            name, "celery", "-A", "tasks.app", "worker", "-n", f"{name}@%h", "-l", "INFO", "--without-mingle"
+        )
+
+    def flower(self) -> Command:
+        """Celery Flower."""
+        where = (f"--address={LOOPBACK}", f"--port={self.flower_port}")
+        return _python("flower", "celery", "-A", "tasks.app", "flower", *where)
+
+
+def _python(name: str, module: str, *arguments: str) -> Command:
+    return Command(name, (sys.executable, "-m", module, *arguments))

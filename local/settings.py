@@ -1,0 +1,32 @@
+"""The settings of the one-machine stack itself: which ports it listens on and where it keeps its state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from local.emulators import ROOT
+from tasks.environment import EnvironmentSettings
+
+
+class LocalSettings(EnvironmentSettings):
+    """Ports and the state folder of `make run`."""
+
+    web_port: int = Field(8000, alias="WEB_PORT", ge=1, le=65_535, description="port of the page and the API")
+    flower_port: int = Field(5555, alias="FLOWER_PORT", ge=1, le=65_535, description="port of Flower")
+    aws_port: int = Field(
+        4566, alias="LOCAL_AWS_PORT", ge=1, le=65_535, description="port of the emulated S3, SQS and SNS"
+    )
+    ec2_port: int = Field(4567, alias="LOCAL_EC2_PORT", ge=1, le=65_535, description="port of the emulated EC2")
+    state_dir: Path = Field(
+        ROOT / ".local", alias="LOCAL_STATE_DIR", description="folder of the stack's state and logs"
+    )
+
+    def ports(self) -> dict[str, int]:
+        """Return every port by the name of its setting."""
+        return {
+            str(field.alias): getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if name.endswith("_port")
+        }

@@ -1,0 +1,86 @@
+"""A whole stack of its own for as long as a test, a smoke run or a drill lasts: free ports, own state, no rest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.emulators import answers, running_emulators
+from local.ports import free_port
+from local.processes import Command, Supervised, wait_until
+from local.provision import provision
+from local.services import Services
+from tasks.settings import Settings
+
+START_DEADLINE_S = 60.0
+
+
+@dataclass
+class Stack:
+    """Running emulators with buckets and queues, and the processes that were started on them."""
+
+    services: Services
+    environ: Mapping[str, str]
+    log_dir: Path
+    _exit: ExitStack = field(repr=False)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the stack's processes see."""
+        return Settings.from_env(self.environ)
+
+    def start(self, command: Command) -> Supervised:
+        """Start a process that ends with the stack at the latest."""
+        process = Supervised.start(command, self.environ, self.log_dir)
+        self._exit.callback(process.stop)
+        return process
+
+    def start_web(self) -> Supervised:
+        """Start the web app and wait until it answers."""
+        return self._start_answering(self.services.web(), f"{self.services.web_url}/healthz")
+
+    def start_flower(self) -> Supervised:
+        """Start Flower and wait until it answers."""
+        return self._start_answering(self.services.flower(), f"{self.services.flower_url}/healthcheck")
+
+    def start_worker(self, name: str = "worker") -> Supervised:
+        """Start a worker and wait until it takes tasks."""
+        worker = self.start(self.services.worker(name))
+        self._wait(worker, lambda: " ready." in worker.log.read_text(errors="replace"))
+        return worker
+
+    def _start_answering(self, command: Command, url: str) -> Supervised:
+        process = self.start(command)
+        self._wait(process, lambda: answers(url))
+        return process
+
+    def _wait(self, process: Supervised, ready: Callable[[], bool]) -> None:
+        what = f"{process.command.name} to be ready; its log: {process.log}"
+        wait_until(lambda: ready() or not process.alive(), START_DEADLINE_S, what)
+        if not process.alive():
+            raise ProcessEndedError(f"{process.command.name} ended at its start:\n{process.log.read_text()[-2000:]}")
+
+
+class ProcessEndedError(RuntimeError):
+    """A process that should serve ended instead."""
+
+
+@contextmanager
+def running_stack(log_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Start emulators on free ports, create buckets and queues; stop everything at the end.
+
+    Args:
+        log_dir: gets a log file per process.
+        environ: settings of the stack's processes that differ from the defaults.
+
+    Raises:
+        TimeoutError: an emulator did not answer in time.
+    """
+    with running_emulators(log_dir) as emulators, ExitStack() as stack:
+        services = Services(emulators, free_port(), free_port())
+        merged = {**os.environ, **services.environ, **(environ or {})}
+        provision(Settings.from_env(merged))
+        yield Stack(services, merged, log_dir, stack)

@@ -1,0 +1,122 @@
+"""The web tier's only door to Celery: submit photos, fetch their results.
+
+Imports neither torch nor the task itself; the task is sent by its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.exceptions import OperationalError
+
+from celeryconfig import settings
+from tasks.app import app
+from tasks.inference.decode import ImageInfo, probe
+from tasks.names import CLASSIFY
+from tasks.objects import StoreUnavailable
+from tasks.store import image_store
+
+__all__ = ["Outcome", "StoreUnavailable", "SubmitError", "Upload", "fetch", "probe_photo", "submit_many"]
+
+PARALLEL_PUTS = 8
+BROKER_ERRORS = (OperationalError, BotoCoreError, ClientError)
+# The errors whose message was written for the person who uploaded the photo.
+READABLE_ERRORS = frozenset({"BadImage", "ImageMissing", "InferenceTimeout", "PoisonMessage"})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A photo to classify: its bytes, and what its owner called it."""
+
+    name: str
+    data: bytes = field(repr=False)
+    content_type: str
+
+
+class SubmitError(Exception):
+    """A photo was not taken; the message tells its owner why."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of an id: never uploaded, still waiting, a result or a readable error."""
+
+    state: Literal["UNKNOWN", "PENDING", "SUCCESS", "FAILURE"]
+    name: str = ""
+    result: dict[str, object] = field(default_factory=dict)
+    error: str = ""
+
+
+def probe_photo(data: bytes) -> ImageInfo:
+    """Read a photo's format and size from its header.
+
+    Raises:
+        BadImage: not a photo, or one with more pixels than are decoded.
+    """
+    return probe(data, max_pixels=settings.max_image_pixels)
+
+
+def submit_many(uploads: Sequence[Upload]) -> list[str | SubmitError]:
+    """Store the photos and send a classify task for each.
+
+    Returns:
+        In order, each photo's id, or why it was not taken; of those nothing is left behind.
+    """
+    if not uploads:
+        return []
+    with ThreadPoolExecutor(min(PARALLEL_PUTS, len(uploads))) as pool:
+        return list(pool.map(_submit, uploads))
+
+
+def _submit(upload: Upload) -> str | SubmitError:
+    images = image_store(settings)
+    image_id = str(uuid.uuid4())
+    try:
+        images.put(image_id, upload.data, name=upload.name, content_type=upload.content_type)
+    except StoreUnavailable:
+        log.exception("photo not stored")
+        return SubmitError("The photo could not be stored right now; please try again.")
+    try:
+        app.send_task(CLASSIFY, (image_id,), {"name": upload.name}, task_id=image_id, queue=settings.queue)
+    except BROKER_ERRORS:
+        log.exception("task not sent")
+        _discard(image_id)
+        return SubmitError("The photo could not be queued right now; please try again.")
+    return image_id
+
+
+def _discard(image_id: str) -> None:
+    try:
+        image_store(settings).delete(image_id)
+    except StoreUnavailable as error:
+        log.warning("photo %s stays until it expires: %s", image_id, error)
+
+
+def fetch(image_id: str) -> Outcome:
+    """Look up what became of a photo.
+
+    Raises:
+        StoreUnavailable: the result store could not be reached.
+    """
+    meta = app.backend.get_task_meta(image_id)
+    state = meta["status"]
+    if state == "SUCCESS":
+        return Outcome("SUCCESS", meta["result"]["name"], meta["result"])
+    name = str((meta.get("kwargs") or {}).get("name", ""))
+    if state in {"FAILURE", "REVOKED"}:
+        return Outcome("FAILURE", name, error=_readable(image_id, meta["result"]))
+    return Outcome("PENDING", name) if image_store(settings).exists(image_id) else Outcome("UNKNOWN")
+
+
+def _readable(image_id: str, error: object) -> str:
+    if type(error).__name__ in READABLE_ERRORS:
+        return str(error)
+    return f"The photo could not be classified ({type(error).__name__}). Quote {image_id} to the operator."

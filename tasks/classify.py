@@ -1,0 +1,63 @@
+"""The classify task: photo in S3 to label, with how long each part took.
+
+It says what happens to a photo; the stores, the decoder and the model do it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from celeryconfig import settings
+from tasks.app import app
+from tasks.engine import engine
+from tasks.inference.decode import decode
+from tasks.names import CLASSIFY
+from tasks.objects import StoreUnavailable
+from tasks.stopwatch import Stopwatch
+from tasks.store import image_store
+
+if TYPE_CHECKING:
+    from celery import Task
+
+RETRY_BACKOFF_S = 1
+RETRY_BACKOFF_MAX_S = 60
+
+
+@app.task(
+    name=CLASSIFY,
+    bind=True,
+    autoretry_for=(StoreUnavailable,),
+    retry_backoff=RETRY_BACKOFF_S,
+    retry_backoff_max=RETRY_BACKOFF_MAX_S,
+    retry_jitter=True,
+    max_retries=settings.task_max_retries,
+)
+def classify(_task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
+    """Classify the photo stored under `key`; `name` is what its owner called it.
+
+    Returns:
+        What the user reads: name, label, confidence (0 to 1), the five likeliest labels, the model's name and
+        the seconds that each part took.
+
+    Raises:
+        BadImage: the photo cannot be decoded; it is not tried again.
+        ImageMissing: nothing is stored under `key` (expired or reset); it is not tried again.
+        StoreUnavailable: S3 could not be reached, after all retries.
+        InferenceTimeout: the model did not answer within TASK_TIME_LIMIT_S.
+    """
+    watch = Stopwatch(time.perf_counter)
+    data = image_store(settings).get(key)
+    watch.lap("fetch_s")
+    image = decode(data, max_pixels=settings.max_image_pixels, min_side_px=engine().input_side_px)
+    watch.lap("decode_s")
+    prediction = engine().classify(image)
+    watch.lap("inference_s")
+    return {
+        "name": name,
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "top": [{"label": label, "confidence": confidence} for label, confidence in prediction.top],
+        "model": engine().model_name,
+        "timings": watch.laps,
+    }

@@ -1,0 +1,72 @@
+"""The photos in S3: key is the photo's id, the name its owner gave it travels as metadata."""
+
+from __future__ import annotations
+
+import functools
+from urllib.parse import quote
+
+from tasks.objects import Bucket
+from tasks.settings import Settings
+
+# S3 allows 2 KB of metadata in all, in ASCII: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+MAX_QUOTED_NAME_CHARS = 1024
+NAME_ATTRIBUTE = "name"
+
+
+class ImageMissing(Exception):
+    """The photo is not, or no longer, stored."""
+
+
+class ImageStore:
+    """Photos by id."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def put(self, image_id: str, data: bytes, *, name: str, content_type: str) -> None:
+        """Store a photo.
+
+        Raises:
+            StoreUnavailable: S3 failed.
+        """
+        # Cut between characters, never inside the %XX of one.
+        quoted = ""
+        for char in name:
+            if len(quoted) + len(quote(char, safe="")) > MAX_QUOTED_NAME_CHARS:
+                break
+            quoted += quote(char, safe="")
+        self._bucket.put(image_id, data, {"Content-Type": content_type, NAME_ATTRIBUTE: quoted})
+
+    def get(self, image_id: str) -> bytes:
+        """Return a photo's bytes.
+
+        Raises:
+            ImageMissing: no photo is stored under this id.
+            StoreUnavailable: S3 failed.
+        """
+        stored = self._bucket.get(image_id)
+        if stored is None:
+            raise ImageMissing("The photo is no longer stored; please upload it again.")
+        return stored.data
+
+    def exists(self, image_id: str) -> bool:
+        """Tell whether a photo is stored under this id.
+
+        Raises:
+            StoreUnavailable: S3 failed.
+        """
+        return self._bucket.exists(image_id)
+
+    def delete(self, image_id: str) -> None:
+        """Delete a photo; one that is not there is no error.
+
+        Raises:
+            StoreUnavailable: S3 failed.
+        """
+        self._bucket.delete(image_id)
+
+
+@functools.cache
+def image_store(settings: Settings) -> ImageStore:
+    """Return the process's store of photos for `settings`."""
+    return ImageStore(Bucket(settings.input_bucket, region=settings.region, endpoint_url=settings.s3_url))

@@ -1,0 +1,27 @@
+"""Gunicorn's configuration, from the same settings as the app; a wrong setting ends it with one line.
+
+https://docs.gunicorn.org/en/stable/settings.html
+"""
+
+import os
+
+from tasks.environment import SettingsError
+from webapp.settings import WebSettings
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - gunicorn makes its files there safely
+
+try:
+    settings = WebSettings.from_env(os.environ)
+except SettingsError as error:
+    raise SystemExit(f"error: {error}") from None
+
+bind = f"{settings.host}:{settings.port}"
+workers = settings.workers
+worker_class = "gthread"
+threads = settings.threads
+timeout = 60
+graceful_timeout = 30
+keepalive = 15
+accesslog = None
+# The heartbeat file must not stall on a slow disk.
+worker_tmp_dir = SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None  # noqa: PTH112 - gunicorn wants a string
