@@ -1,0 +1,115 @@
+"""Turns a photo's bytes into an upright RGB image, or says in a sentence why that is not possible.
+
+Judges by the content, never by a file name, and by the header before it decodes a pixel. Imports no torch, so
+that the web tier can look at headers too.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tasks.inference.errors import BadImage
+
+CONTENT_TYPES = {
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",  # what several phones write: a JPEG with more pictures behind the first
+    "PNG": "image/png",
+    "TIFF": "image/tiff",
+    "WEBP": "image/webp",
+}
+# 16-bit grey values are told apart by these modes; Pillow would clip them to 255 instead of scaling.
+DEEP_GREY_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+WHITE = (255, 255, 255, 255)
+# A draft no smaller than this many times the side that the model looks at leaves the resize enough to average.
+DRAFT_MARGIN = 2
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What a photo's header says."""
+
+    content_type: str
+    width_px: int
+    height_px: int
+
+
+def probe(data: bytes, *, max_pixels: int) -> ImageInfo:
+    """Read a photo's header without decoding its pixels.
+
+    Raises:
+        BadImage: empty, not a photo of a known format, or with more pixels than `max_pixels`.
+    """
+    with _readable_errors(), _open(data, max_pixels) as image:
+        return ImageInfo(CONTENT_TYPES[image.format or ""], image.width, image.height)
+
+
+def decode(data: bytes, *, max_pixels: int, min_side_px: int | None = None) -> Image.Image:
+    """Decode a photo to RGB as its owner sees it: turned by its EXIF orientation, transparency on white.
+
+    Of an animation the first frame is taken. With `min_side_px`, a large JPEG is decoded at a half, a quarter or
+    an eighth of its size, as long as both sides stay at least twice `min_side_px`.
+
+    Raises:
+        BadImage: empty, not a photo of a known format, damaged, or with more pixels than `max_pixels`.
+    """
+    with _readable_errors(), _open(data, max_pixels) as image:
+        if min_side_px is not None:
+            image.draft(None, (DRAFT_MARGIN * min_side_px,) * 2)
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    if not data:
+        raise BadImage("The file is empty.")
+    image = Image.open(io.BytesIO(data), formats=tuple(CONTENT_TYPES))
+    if image.width * image.height > max_pixels:
+        size = f"{image.width:,} × {image.height:,} pixels"
+        raise BadImage(f"The photo has {size}; at most {max_pixels:,} are decoded. Please make it smaller.")
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in DEEP_GREY_MODES:
+        return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, WHITE), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            # The size has a limit of our own; Pillow's warnings on metadata are of no use to the photo's owner.
+            warnings.simplefilter("ignore")
+            yield
+    except BadImage:
+        raise
+    except UnidentifiedImageError:
+        raise BadImage("The file is not a photo: it should be JPEG, PNG, GIF, WebP, BMP or TIFF.") from None
+    except Image.DecompressionBombError:
+        raise BadImage("The photo has too many pixels to be decoded. Please make it smaller.") from None
+    except MemoryError:
+        raise BadImage("The photo needs more memory than there is. Please make it smaller.") from None
+    # Pillow's plugins raise all of these on damaged files: https://pillow.readthedocs.io/en/stable/reference/
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        EOFError,
+        OverflowError,
+    ) as error:
+        raise BadImage("The photo is damaged or incomplete and cannot be decoded.") from error

@@ -1,0 +1,150 @@
+"""Finds a model by name, with its weights, its preprocessing and its labels: the bundled one or torchvision's.
+
+Weights are loaded without pickle's power to run code. https://docs.pytorch.org/vision/stable/models.html
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from tasks.inference.classifier import Classifier
+from tasks.inference.errors import ModelError
+from tasks.inference.network import SIDE_PX, EverydayNet
+from tasks.inference.preprocess import everyday10_transform
+from tasks.inference.torchvision_ops import import_torchvision
+
+BUNDLED = "everyday10"
+BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "everyday10.safetensors"
+
+Download = Callable[[str], Path]
+
+
+def load_classifier(name: str, *, weights: str, device: str, download: Download) -> Classifier:
+    """Load the model `name`, ready to classify.
+
+    Args:
+        name: ``everyday10`` or a torchvision classifier, e.g. ``resnet18``.
+        weights: a file (.pth or .safetensors), an ``s3://`` URL of one, or the name of a member of the model's
+            weights enum; empty for the bundled weights, or the enum's default.
+        device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
+        download: fetches a URL that is not torchvision's own, returns the local file.
+
+    Raises:
+        ModelError: no such model, or its weights cannot be had or do not fit; the message says what to do.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if "://" in weights:
+        weights = str(download(weights))
+    if name == BUNDLED:
+        path = Path(weights) if weights else BUNDLED_WEIGHTS
+        return _bundled(path, device)
+    return _torchvision(name, weights, device)
+
+
+def _bundled(path: Path, device: str) -> Classifier:
+    state, labels = read_checkpoint(path)
+    if not labels:
+        raise ModelError(f"{path}: no labels in the file's metadata; train it with tasks.inference.train")
+    net = EverydayNet(len(labels))
+    _fit(net, state, path)
+    return Classifier(BUNDLED, net, transform=everyday10_transform, input_side_px=SIDE_PX, labels=labels, device=device)
+
+
+def _torchvision(name: str, weights: str, device: str) -> Classifier:
+    import_torchvision()
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        near = difflib.get_close_matches(name, [BUNDLED, *known], n=3) or [BUNDLED, "resnet18"]
+        raise ModelError(f"MODEL={name}: there is no such model; did you mean {' or '.join(near)}?")
+    enum = models.get_model_weights(name)
+    if weights and weights not in enum.__members__:
+        net, labels = _from_file(models, name, Path(weights), tuple(enum.DEFAULT.meta["categories"]))
+        member = enum.DEFAULT
+    else:
+        member = enum[weights] if weights else enum.DEFAULT
+        net, labels = _from_the_web(models, name, member), tuple(member.meta["categories"])
+    side_px: int = member.transforms.keywords["crop_size"]
+    return Classifier(name, net, transform=member.transforms(), input_side_px=side_px, labels=labels, device=device)
+
+
+def _from_the_web(models: types.ModuleType, name: str, member: object) -> nn.Module:
+    try:
+        net: nn.Module = models.get_model(name, weights=member, progress=True)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:  # RuntimeError: the file's hash is wrong
+        url = getattr(member, "url", "")
+        raise ModelError(
+            f"the weights of {name} could not be downloaded ({error}); set MODEL_WEIGHTS to a file or an s3:// URL, "
+            f"or put {url} into {torch.hub.get_dir()}/checkpoints"
+        ) from error
+    return net
+
+
+def _from_file(
+    models: types.ModuleType, name: str, path: Path, categories: tuple[str, ...]
+) -> tuple[nn.Module, tuple[str, ...]]:
+    state, labels = read_checkpoint(path)
+    with torch.device("meta"):
+        last = list(models.get_model(name, weights=None).state_dict())[-1]
+    if last not in state:
+        raise ModelError(f"{path}: these are not weights of {name} ({last} is missing)")
+    classes = len(state[last])
+    labels = labels or (categories if classes == len(categories) else ())
+    if len(labels) != classes:
+        raise ModelError(
+            f"{path}: {classes} classes but {len(labels)} labels; name them in {labels_file(path).name}, one a line"
+        )
+    net = models.get_model(name, weights=None, num_classes=classes)
+    if hasattr(net, "transform_input"):  # torchvision sets it with its own weights of GoogLeNet and Inception
+        net.transform_input = True
+    _fit(net, state, path)
+    return net, labels
+
+
+def labels_file(weights: Path) -> Path:
+    """Return where the labels of a checkpoint are looked for: beside it, one label a line."""
+    return weights.with_suffix(".labels.txt")
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Read a state dict and its labels (empty if none are with it) from a .safetensors or .pth file.
+
+    Raises:
+        ModelError: the file is missing, damaged, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise ModelError(f"MODEL_WEIGHTS={path}: there is no such file, and no weights of torchvision's by this name")
+    beside = labels_file(path)
+    labels = tuple(beside.read_text(encoding="utf-8").split("\n")) if beside.is_file() else ()
+    labels = tuple(label.strip() for label in labels if label.strip())
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                named = (file.metadata() or {}).get("labels", "")
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            return state, labels or tuple(named.split(",") if named else ())
+        return torch.load(path, map_location="cpu", weights_only=True), labels
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
+        raise ModelError(f"{path}: not readable as weights: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # torch.load raises pickle's errors, and pickle's may be anything
+        raise ModelError(f"{path}: not readable as weights; save model.state_dict(), nothing else") from error
+
+
+def _fit(net: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    counters = {key for key in net.state_dict() if key.endswith("num_batches_tracked")}
+    try:
+        missing, unexpected = net.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the weights do not fit: {str(error).splitlines()[-1].strip()}") from error
+    if wrong := [*(set(missing) - counters), *unexpected]:
+        raise ModelError(f"{path}: the weights do not fit: {len(wrong)} tensors missing or unknown, e.g. {wrong[0]}")
