@@ -57,7 +57,9 @@ def _classify(stack: Stack, photos: Mapping[str, bytes]) -> list[Row]:
     files = [("img", (name, data)) for name, data in photos.items()]
     answer = requests.post(f"{stack.services.web_url}/classify", files=files, timeout=60)
     answer.raise_for_status()
-    return [_await(stack, task["name"], task["result_url"], begin_s) for task in answer.json()["tasks"]]
+    body = answer.json()
+    refused = [Row(entry["name"], "", None, 0.0, entry["error"]) for entry in body["rejected"]]
+    return refused + [_await(stack, task["name"], task["result_url"], begin_s) for task in body["tasks"]]
 
 
 def _classify_broken(stack: Stack) -> Row:

@@ -1,12 +1,16 @@
-"""Fixtures that every part of the suite shares: the emulated AWS."""
+"""Fixtures that every part of the suite shares: the emulated AWS, and a running system on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from local.emulators import Emulators, running_emulators
+from local.photographs import photographs
+from local.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +18,26 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
     """The emulated AWS: ministack (S3, SQS, SNS) and moto (EC2) on free ports, for the whole session."""
     with running_emulators(tmp_path_factory.mktemp("emulators")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, bytes]:
+    """Real photographs by file name."""
+    return photographs()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole system, for tests that leave it as they found it: web app, one worker, Flower."""
+    with running_stack(tmp_path_factory.mktemp("service")) as stack:
+        stack.start_web()
+        stack.start_worker()
+        stack.start_flower()
+        yield stack
+
+
+@pytest.fixture
+def new_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """Make stacks of the test's own, with settings of its own, for tests that stop and kill."""
+    with ExitStack() as stacks:
+        yield lambda **environ: stacks.enter_context(running_stack(tmp_path / "log", environ))

@@ -20,11 +20,12 @@ CONTENT_TYPES = {
     "BMP": "image/bmp",
     "GIF": "image/gif",
     "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",  # what several phones write: a JPEG with more pictures behind the first
     "PNG": "image/png",
     "TIFF": "image/tiff",
     "WEBP": "image/webp",
 }
+# What several phones write: a JPEG with more pictures behind the first. Pillow opens it as a JPEG and renames it.
+SEVERAL_JPEGS = "MPO"
 # 16-bit grey values are told apart by these modes; Pillow would clip them to 255 instead of scaling.
 DEEP_GREY_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 WHITE = (255, 255, 255, 255)
@@ -48,7 +49,8 @@ def probe(data: bytes, *, max_pixels: int) -> ImageInfo:
         BadImage: empty, not a photo of a known format, or with more pixels than `max_pixels`.
     """
     with _readable_errors(), _open(data, max_pixels) as image:
-        return ImageInfo(CONTENT_TYPES[image.format or ""], image.width, image.height)
+        kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
+        return ImageInfo(CONTENT_TYPES[kind], image.width, image.height)
 
 
 def decode(data: bytes, *, max_pixels: int, min_side_px: int | None = None) -> Image.Image:
