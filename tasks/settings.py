@@ -19,6 +19,8 @@ SQS_MAX_VISIBILITY_TIMEOUT_S = 43_200
 BUCKET_NAME = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 # SQS queue names: letters, digits, hyphen and underscore, 80 at most.
 QUEUE_NAME = r"^[A-Za-z0-9_-]{1,80}$"
+# Twice Image.MAX_IMAGE_PIXELS: beyond it Pillow itself refuses to decode.
+PILLOW_MAX_PIXELS = 178_956_970
 ENDPOINT_URL = r"^https?://[^\s/]+/?$"
 
 
@@ -116,7 +118,11 @@ class Settings(EnvironmentSettings):
         1, alias="TORCH_THREADS", ge=1, le=256, description="threads of one model run on the CPU"
     )
     max_image_pixels: int = Field(
-        100_000_000, alias="MAX_IMAGE_PIXELS", ge=1, description="largest photo that is decoded, in pixels"
+        100_000_000,
+        alias="MAX_IMAGE_PIXELS",
+        ge=1,
+        le=PILLOW_MAX_PIXELS,
+        description="largest photo that is decoded, in pixels",
     )
 
     @model_validator(mode="after")

@@ -72,10 +72,13 @@ def decode(data: bytes, *, max_pixels: int, min_side_px: int | None = None) -> I
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise BadImage("The file is empty.")
-    image = Image.open(io.BytesIO(data), formats=tuple(CONTENT_TYPES))
+    too_many = f"The photo has too many pixels; at most {max_pixels:,} are decoded. Please make it smaller."
+    try:
+        image = Image.open(io.BytesIO(data), formats=tuple(CONTENT_TYPES))
+    except Image.DecompressionBombError:  # beyond Pillow's own limit, which settings stay below
+        raise BadImage(too_many) from None
     if image.width * image.height > max_pixels:
-        size = f"{image.width:,} × {image.height:,} pixels"
-        raise BadImage(f"The photo has {size}; at most {max_pixels:,} are decoded. Please make it smaller.")
+        raise BadImage(too_many)
     return image
 
 
@@ -99,8 +102,6 @@ def _readable_errors() -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise BadImage("The file is not a photo: it should be JPEG, PNG, GIF, WebP, BMP or TIFF.") from None
-    except Image.DecompressionBombError:
-        raise BadImage("The photo has too many pixels to be decoded. Please make it smaller.") from None
     except MemoryError:
         raise BadImage("The photo needs more memory than there is. Please make it smaller.") from None
     # Pillow's plugins raise all of these on damaged files: https://pillow.readthedocs.io/en/stable/reference/

@@ -24,6 +24,9 @@ from tasks.inference.torchvision_ops import import_torchvision
 BUNDLED = "everyday10"
 BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "everyday10.safetensors"
 
+# torchvision warns about these two models' random weights, which a checkpoint replaces anyway.
+INITIALISED_SLOWLY = frozenset({"googlenet", "inception_v3"})
+
 Download = Callable[[str], Path]
 
 
@@ -94,8 +97,9 @@ def _from_file(
     models: types.ModuleType, name: str, path: Path, categories: tuple[str, ...]
 ) -> tuple[nn.Module, tuple[str, ...]]:
     state, labels = read_checkpoint(path)
-    with torch.device("meta"):
-        last = list(models.get_model(name, weights=None).state_dict())[-1]
+    empty = {"init_weights": False} if name in INITIALISED_SLOWLY else {}
+    net = models.get_model(name, weights=None, **empty)
+    last, output = list(net.state_dict().items())[-1]
     if last not in state:
         raise ModelError(f"{path}: these are not weights of {name} ({last} is missing)")
     classes = len(state[last])
@@ -104,7 +108,8 @@ def _from_file(
         raise ModelError(
             f"{path}: {classes} classes but {len(labels)} labels; name them in {labels_file(path).name}, one a line"
         )
-    net = models.get_model(name, weights=None, num_classes=classes)
+    if classes != len(output):
+        net = models.get_model(name, weights=None, num_classes=classes, **empty)
     if hasattr(net, "transform_input"):  # torchvision sets it with its own weights of GoogLeNet and Inception
         net.transform_input = True
     _fit(net, state, path)
@@ -133,7 +138,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
                 named = (file.metadata() or {}).get("labels", "")
                 state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
             return state, labels or tuple(named.split(",") if named else ())
-        return torch.load(path, map_location="cpu", weights_only=True), labels
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
         raise ModelError(f"{path}: not readable as weights: {str(error).splitlines()[0]}") from error
     except Exception as error:  # torch.load raises pickle's errors, and pickle's may be anything
