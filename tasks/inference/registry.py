@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from tasks.inference.checkpoint import labels_file, read_checkpoint
 from tasks.inference.classifier import Classifier
 from tasks.inference.errors import ModelError
 from tasks.inference.network import SIDE_PX, EverydayNet
@@ -54,11 +54,12 @@ def load_classifier(name: str, *, weights: str, device: str, download: Download)
 
 
 def _bundled(path: Path, device: str) -> Classifier:
-    state, labels = read_checkpoint(path)
+    checkpoint = read_checkpoint(path)
+    labels = checkpoint.labels
     if not labels:
         raise ModelError(f"{path}: no labels in the file's metadata; train it with tasks.inference.train")
     net = EverydayNet(len(labels))
-    _fit(net, state, path)
+    _fit(net, checkpoint.state, path)
     return Classifier(BUNDLED, net, transform=everyday10_transform, input_side_px=SIDE_PX, labels=labels, device=device)
 
 
@@ -96,14 +97,15 @@ def _from_the_web(models: types.ModuleType, name: str, member: object) -> nn.Mod
 def _from_file(
     models: types.ModuleType, name: str, path: Path, categories: tuple[str, ...]
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    state, labels = read_checkpoint(path)
+    checkpoint = read_checkpoint(path)
+    state = checkpoint.state
     empty = {"init_weights": False} if name in INITIALISED_SLOWLY else {}
     net = models.get_model(name, weights=None, **empty)
     last, output = list(net.state_dict().items())[-1]
     if last not in state:
         raise ModelError(f"{path}: these are not weights of {name} ({last} is missing)")
     classes = len(state[last])
-    labels = labels or (categories if classes == len(categories) else ())
+    labels = checkpoint.labels or (categories if classes == len(categories) else ())
     if len(labels) != classes:
         raise ModelError(
             f"{path}: {classes} classes but {len(labels)} labels; name them in {labels_file(path).name}, one a line"
@@ -114,35 +116,6 @@ def _from_file(
         net.transform_input = True
     _fit(net, state, path)
     return net, labels
-
-
-def labels_file(weights: Path) -> Path:
-    """Return where the labels of a checkpoint are looked for: beside it, one label a line."""
-    return weights.with_suffix(".labels.txt")
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Read a state dict and its labels (empty if none are with it) from a .safetensors or .pth file.
-
-    Raises:
-        ModelError: the file is missing, damaged, or holds more than tensors.
-    """
-    if not path.is_file():
-        raise ModelError(f"MODEL_WEIGHTS={path}: there is no such file, and no weights of torchvision's by this name")
-    beside = labels_file(path)
-    labels = tuple(beside.read_text(encoding="utf-8").split("\n")) if beside.is_file() else ()
-    labels = tuple(label.strip() for label in labels if label.strip())
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                named = (file.metadata() or {}).get("labels", "")
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-            return state, labels or tuple(named.split(",") if named else ())
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
-        raise ModelError(f"{path}: not readable as weights: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # torch.load raises pickle's errors, and pickle's may be anything
-        raise ModelError(f"{path}: not readable as weights; save model.state_dict(), nothing else") from error
 
 
 def _fit(net: nn.Module, state: dict[str, Tensor], path: Path) -> None:

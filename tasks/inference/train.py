@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from tasks.inference.augment import augment
+from tasks.inference.checkpoint import write_checkpoint
 from tasks.inference.dataset import DatasetError, load_split
 from tasks.inference.labels import EVERYDAY10_LABELS
 from tasks.inference.network import EverydayNet
@@ -127,17 +127,6 @@ class Training:
         return right / len(images)
 
 
-def save_model(net: nn.Module, path: Path) -> None:
-    """Write a network's weights in half precision, without pickle, with their labels beside them."""
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in net.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"labels": ",".join(EVERYDAY10_LABELS)})
-
-
 def train(recipe: Recipe, data: Path, out: Path, checkpoint: Path, *, resume: bool) -> None:
     """Train to the last epoch, with a checkpoint and the test accuracy after each; then write the model.
 
@@ -162,7 +151,7 @@ def train(recipe: Recipe, data: Path, out: Path, checkpoint: Path, *, resume: bo
             f"{time.monotonic() - begin_s:.0f} s",
             flush=True,
         )
-    save_model(training.average.module, out)
+    write_checkpoint(training.average.module, EVERYDAY10_LABELS, out)
     print(f"wrote {out} ({out.stat().st_size:,} bytes)")
 
 

@@ -88,7 +88,9 @@ def test_weights_from_a_file_give_torchvisions_own_answers(
     assert prediction.confidence == pytest.approx(float(expected.max()), abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_large", "convnext_tiny", "vit_b_32", "googlenet", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v3_large", "convnext_tiny", "vit_b_32", "googlenet", "regnet_y_400mf", "squeezenet1_1"]
+)
 def test_any_torchvision_classifier_works_by_name(tmp_path: Path, name: str) -> None:
     """Other families load the same way, each with the side that its weights were trained for."""
     options = {"init_weights": False} if name == "googlenet" else {}
