@@ -19,7 +19,7 @@ function addCard(file) {
   const card = document.getElementById("photo").content.firstElementChild.cloneNode(true);
   const image = card.querySelector("img");
   image.src = URL.createObjectURL(file);
-  image.addEventListener("error", () => { image.removeAttribute("src"); });
+  image.addEventListener("error", () => { image.src = list.dataset.unreadable; }, { once: true });
   card.querySelector(".name").textContent = file.name;
   card.querySelector(".name").title = file.name;
   list.append(card);

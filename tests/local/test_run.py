@@ -1,0 +1,58 @@
+"""`make run`: starts everything, says where, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from local.ports import free_port
+from local.processes import Command, Supervised, wait_until
+
+pytestmark = pytest.mark.stack
+
+RUN = (sys.executable, "-m", "local", "run")
+PORTS = ("WEB_PORT", "FLOWER_PORT", "LOCAL_AWS_PORT", "LOCAL_EC2_PORT")
+
+
+def test_run_starts_everything_and_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    """It prints the addresses once they answer; after Ctrl-C none of its processes and ports is left."""
+    ports = {name: free_port() for name in PORTS}
+    environ = {**os.environ, **{name: str(port) for name, port in ports.items()}, "LOCAL_STATE_DIR": str(tmp_path)}
+    run = Supervised.start(Command("run", RUN), environ, tmp_path)
+    try:
+        wait_until(lambda: "Ready." in run.log.read_text() or not run.alive(), 60, "the addresses")
+        page_url = f"http://127.0.0.1:{ports['WEB_PORT']}"
+        assert page_url in run.log.read_text()
+        assert requests.get(page_url, timeout=10).status_code == 200
+        children = psutil.Process(run.pid).children(recursive=True)
+        assert len(children) >= 5
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(60) == 0
+        assert [child for child in children if child.is_running()] == []
+    finally:
+        run.stop()
+    for port in ports.values():
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    """The setting to change is named; nothing is started."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environ = {**os.environ, "FLOWER_PORT": str(port), "LOCAL_STATE_DIR": str(tmp_path)}
+        environ |= {name: str(free_port()) for name in PORTS if name != "FLOWER_PORT"}
+        output = subprocess.run(RUN, check=False, capture_output=True, text=True, env=environ)
+    assert output.returncode == 1
+    assert output.stderr.startswith(f"error: FLOWER_PORT={port} is refused: the port is in use")
+    assert output.stderr.count("\n") == 1
