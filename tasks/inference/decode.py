@@ -7,12 +7,12 @@ that the web tier can look at headers too.
 from __future__ import annotations
 
 import io
-import warnings
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tasks.inference.errors import BadImage
 
@@ -31,6 +31,18 @@ DEEP_GREY_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 WHITE = (255, 255, 255, 255)
 # A draft no smaller than this many times the side that the model looks at leaves the resize enough to average.
 DRAFT_MARGIN = 2
+# Pillow's plugins raise all of these on damaged files: https://pillow.readthedocs.io/en/stable/reference/
+DAMAGED = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, ArithmeticError, struct.error)
+# What undoes each orientation that a camera notes: https://www.cipa.jp/std/documents/e/DC-X008-Translation-2019-E.pdf
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ def decode(data: bytes, *, max_pixels: int, min_side_px: int | None = None) -> I
         if min_side_px is not None:
             image.draft(None, (DRAFT_MARGIN * min_side_px,) * 2)
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _to_rgb(_upright(image))
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -82,6 +94,15 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it also rewrites the metadata, and fails on what it cannot rewrite.
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except DAMAGED:  # damaged metadata does not spoil the picture: it is taken as it is stored
+        return image
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in DEEP_GREY_MODES:
         return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
@@ -94,25 +115,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 @contextmanager
 def _readable_errors() -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
-            # The size has a limit of our own; Pillow's warnings on metadata are of no use to the photo's owner.
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except BadImage:
         raise
     except UnidentifiedImageError:
         raise BadImage("The file is not a photo: it should be JPEG, PNG, GIF, WebP, BMP or TIFF.") from None
     except MemoryError:
         raise BadImage("The photo needs more memory than there is. Please make it smaller.") from None
-    # Pillow's plugins raise all of these on damaged files: https://pillow.readthedocs.io/en/stable/reference/
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        IndexError,
-        KeyError,
-        TypeError,
-        EOFError,
-        OverflowError,
-    ) as error:
+    except DAMAGED as error:
         raise BadImage("The photo is damaged or incomplete and cannot be decoded.") from error

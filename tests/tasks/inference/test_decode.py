@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tasks.inference.decode import decode, probe
 from tasks.inference.errors import BadImage
@@ -89,15 +89,34 @@ def test_of_an_animation_the_first_frame_is_taken() -> None:
     assert close(decode(data, max_pixels=MAX_PIXELS).getpixel((5, 5)), RED)
 
 
-@pytest.mark.parametrize(
-    ("orientation", "top_left"), [pytest.param(1, RED, id="up"), pytest.param(3, GREEN, id="over")]
-)
-def test_a_photo_is_turned_as_its_camera_was_held(orientation: int, top_left: tuple[int, ...]) -> None:
-    """EXIF orientation 3 means upside down: right becomes left."""
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_its_camera_was_held(orientation: int) -> None:
+    """Each of EXIF's eight orientations comes out as Pillow's own tool turns it."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encode(half_red_half_green(), "JPEG", exif=exif, quality=95)
-    assert close(decode(data, max_pixels=MAX_PIXELS).getpixel((3, 10)), top_left)
+    stored = half_red_half_green()
+    stored.paste(WHITE, (0, 0, 8, 8))
+    data = encode(stored, "PNG", exif=exif)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = ImageOps.exif_transpose(image)
+    found = decode(data, max_pixels=MAX_PIXELS)
+    assert (found.size, found.tobytes()) == (expected.size, expected.tobytes())
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Tag data larger than file")
+@pytest.mark.parametrize(
+    "exif",
+    [
+        pytest.param(b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12", id="cut-off"),
+        pytest.param(b"Exif\0\0MM\xff\0\0\0\0\x08\0\x05\x01\x12", id="no-exif"),
+        pytest.param(b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\0\0\0\x06\0\0\0", id="wrong-count"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_damaged_metadata_does_not_spoil_a_photo(kind: str, exif: bytes) -> None:
+    """A photo whose EXIF data cannot be read is taken as it is stored."""
+    data = encode(half_red_half_green(), kind, exif=exif, quality=95)
+    assert close(decode(data, max_pixels=MAX_PIXELS).getpixel((3, 10)), RED)
 
 
 def test_a_large_jpeg_is_decoded_smaller_but_never_below_twice_the_side() -> None:
