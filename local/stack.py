@@ -32,9 +32,9 @@ class Stack:
         """The settings that the stack's processes see."""
         return Settings.from_env(self.environ)
 
-    def start(self, command: Command) -> Supervised:
-        """Start a process that ends with the stack at the latest."""
-        process = Supervised.start(command, self.environ, self.log_dir)
+    def start(self, command: Command, environ: Mapping[str, str] | None = None) -> Supervised:
+        """Start a process that ends with the stack at the latest; `environ` holds settings of its own."""
+        process = Supervised.start(command, {**self.environ, **(environ or {})}, self.log_dir)
         self._exit.callback(process.stop)
         return process
 
@@ -46,9 +46,9 @@ class Stack:
         """Start Flower and wait until it answers."""
         return self._start_answering(self.services.flower(), f"{self.services.flower_url}/healthcheck")
 
-    def start_worker(self, name: str = "worker") -> Supervised:
-        """Start a worker and wait until it takes tasks."""
-        worker = self.start(self.services.worker(name))
+    def start_worker(self, name: str = "worker", environ: Mapping[str, str] | None = None) -> Supervised:
+        """Start a worker, with settings of its own if need be, and wait until it takes tasks."""
+        worker = self.start(self.services.worker(name), environ)
         self._wait(worker, lambda: " ready." in worker.log.read_text(errors="replace"))
         return worker
 
