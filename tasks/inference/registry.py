@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from tasks.inference.checkpoint import labels_file, read_checkpoint
-from tasks.inference.classifier import Classifier
+from tasks.inference.classifier import Classifier, Precision
 from tasks.inference.errors import ModelError
+from tasks.inference.folding import fold_batch_norms
 from tasks.inference.network import SIDE_PX, EverydayNet
 from tasks.inference.preprocess import everyday10_transform
 from tasks.inference.torchvision_ops import import_torchvision
@@ -30,7 +31,9 @@ INITIALISED_SLOWLY = frozenset({"googlenet", "inception_v3"})
 Download = Callable[[str], Path]
 
 
-def load_classifier(name: str, *, weights: str, device: str, download: Download) -> Classifier:
+def load_classifier(
+    name: str, *, weights: str, device: str, download: Download, precision: Precision = "auto"
+) -> Classifier:
     """Load the model `name`, ready to classify.
 
     Args:
@@ -39,6 +42,7 @@ def load_classifier(name: str, *, weights: str, device: str, download: Download)
             weights enum; empty for the bundled weights, or the enum's default.
         device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
         download: fetches a URL that is not torchvision's own, returns the local file.
+        precision: of the network's numbers; ``auto`` for half precision on CUDA and full precision on the CPU.
 
     Raises:
         ModelError: no such model, or its weights cannot be had or do not fit; the message says what to do.
@@ -49,21 +53,29 @@ def load_classifier(name: str, *, weights: str, device: str, download: Download)
         weights = str(download(weights))
     if name == BUNDLED:
         path = Path(weights) if weights else BUNDLED_WEIGHTS
-        return _bundled(path, device)
-    return _torchvision(name, weights, device)
+        return _bundled(path, device, precision)
+    return _torchvision(name, weights, device, precision)
 
 
-def _bundled(path: Path, device: str) -> Classifier:
+def _bundled(path: Path, device: str, precision: Precision) -> Classifier:
     checkpoint = read_checkpoint(path)
     labels = checkpoint.labels
     if not labels:
         raise ModelError(f"{path}: no labels in the file's metadata; train it with tasks.inference.train")
     net = EverydayNet(len(labels))
     _fit(net, checkpoint.state, path)
-    return Classifier(BUNDLED, net, transform=everyday10_transform, input_side_px=SIDE_PX, labels=labels, device=device)
+    return Classifier(
+        BUNDLED,
+        net,
+        transform=everyday10_transform,
+        input_side_px=SIDE_PX,
+        labels=labels,
+        device=device,
+        precision=precision,
+    )
 
 
-def _torchvision(name: str, weights: str, device: str) -> Classifier:
+def _torchvision(name: str, weights: str, device: str, precision: Precision) -> Classifier:
     import_torchvision()
     from torchvision import models
 
@@ -78,8 +90,17 @@ def _torchvision(name: str, weights: str, device: str) -> Classifier:
     else:
         member = enum[weights] if weights else enum.DEFAULT
         net, labels = _from_the_web(models, name, member), tuple(member.meta["categories"])
+    net = fold_batch_norms(net)
     side_px: int = member.transforms.keywords["crop_size"]
-    return Classifier(name, net, transform=member.transforms(), input_side_px=side_px, labels=labels, device=device)
+    return Classifier(
+        name,
+        net,
+        transform=member.transforms(),
+        input_side_px=side_px,
+        labels=labels,
+        device=device,
+        precision=precision,
+    )
 
 
 def _from_the_web(models: types.ModuleType, name: str, member: object) -> nn.Module:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -151,6 +152,20 @@ def test_weights_that_cannot_be_used_are_refused_in_one_line(
     with pytest.raises(ModelError, match=said) as refused:
         load(name, resnet_file.parent / file if file else "")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp16", 0.02), ("bf16", 0.1)])
+def test_lower_precision_changes_confidences_little(
+    photos: dict[str, bytes], precision: Literal["fp16", "bf16"], tolerance: float
+) -> None:
+    """What is faster on some CPUs gives the cat the same label with about the same confidence."""
+    exact = load("everyday10")
+    rough = load_classifier("everyday10", weights="", device="cpu", download=no_download, precision=precision)
+    tensor = exact.preprocess(decode(photos["chelsea.png"], max_pixels=10**8))
+    (expected,), (found,) = exact.predict([tensor]), rough.predict([tensor])
+    assert found.label == expected.label
+    assert found.confidence == pytest.approx(expected.confidence, abs=tolerance)
+    assert found.confidence != expected.confidence
 
 
 def test_predictions_from_several_threads_are_those_of_one(photos: dict[str, bytes]) -> None:
