@@ -3,6 +3,7 @@
 The only module that reads the environment when it is imported; a wrong setting ends the process with one line.
 """
 
+import logging
 import os
 
 from kombu import Exchange, Queue
@@ -18,6 +19,9 @@ except SettingsError as error:
 # boto3, kombu's curl client and obstore all read AWS's standard variables: setting them here, once, gives every
 # client of the process the same endpoints, and leaves no second code path for the local stack.
 os.environ.update(settings.aws_environ)
+
+# One INFO line for each client made says nothing that the settings do not.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 broker_url = "sqs://"
 broker_transport = "tasks.sqs.transport:Transport"

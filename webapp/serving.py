@@ -23,5 +23,7 @@ timeout = 60
 graceful_timeout = 30
 keepalive = 15
 accesslog = None
+# Workers are managed by signals; a socket in the user's home folder would be shared by every stack of the machine.
+control_socket_disable = True
 # The heartbeat file must not stall on a slow disk.
 worker_tmp_dir = SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None  # noqa: PTH112 - gunicorn wants a string
