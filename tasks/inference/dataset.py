@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from tasks.inference.network import MEAN, SIDE_PX, STD
+from tasks.inference.decode import decode
+from tasks.inference.preprocess import everyday10_transform
 
+LAYOUT = "<split>/<class>/<file>.jpg"
+MAX_PIXELS = 100_000_000
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
 class DatasetError(ValueError):
     """The data is not laid out as expected; the message says what is missing."""
+
+
+def class_names(data: Path, split: str) -> tuple[str, ...]:
+    """Return the names of a split's classes, in alphabetical order.
+
+    Raises:
+        DatasetError: the split has no images.
+    """
+    classes = tuple(sorted({path.parent.name for path in _paths(data) if path.parent.parent == PurePosixPath(split)}))
+    if not classes:
+        raise DatasetError(f"{data}: no images in {split}; expected {LAYOUT}")
+    return classes
 
 
 def labelled_files(data: Path, split: str, labels: tuple[str, ...]) -> Iterator[tuple[bytes, int]]:
@@ -28,46 +42,44 @@ def labelled_files(data: Path, split: str, labels: tuple[str, ...]) -> Iterator[
     Raises:
         DatasetError: the split has no image of some class.
     """
-    for index, label in enumerate(labels):
-        found = 0
-        for content in _files(data, f"{split}/{label}"):
-            found += 1
-            yield content, index
-        if not found:
-            raise DatasetError(f"{data}: no images in {split}/{label}; expected <split>/<class>/<file>.jpg")
+    by_folder: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for path in _paths(data):
+        by_folder[path.parent].append(path)
+    folders = [PurePosixPath(split, label) for label in labels]
+    for folder in folders:
+        if not by_folder[folder]:
+            raise DatasetError(f"{data}: no images in {folder}; expected {LAYOUT}")
+    with ExitStack() as stack:
+        archive = None if data.is_dir() else stack.enter_context(zipfile.ZipFile(data))
+        for index, folder in enumerate(folders):
+            for path in by_folder[folder]:
+                yield archive.read(str(path)) if archive else (data / path).read_bytes(), index
 
 
-def _files(data: Path, folder: str) -> Iterator[bytes]:
+def _paths(data: Path) -> list[PurePosixPath]:
     if data.is_dir():
-        names = sorted(path for path in (data / folder).glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-        yield from (path.read_bytes() for path in names)
-        return
-    with zipfile.ZipFile(data) as archive:
-        for name in sorted(archive.namelist()):
-            path = PurePosixPath(name)
-            if str(path.parent) == folder and path.suffix.lower() in IMAGE_SUFFIXES:
-                yield archive.read(name)
+        names = [PurePosixPath(*path.relative_to(data).parts) for path in data.glob("*/*/*")]
+    else:
+        try:
+            with zipfile.ZipFile(data) as archive:
+                names = [PurePosixPath(name) for name in archive.namelist()]
+        except zipfile.BadZipFile as error:
+            raise DatasetError(f"{data}: neither a folder nor a zip; expected {LAYOUT}") from error
+    return sorted(name for name in names if name.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def load_split(data: Path, split: str, labels: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Load a whole split into memory.
+    """Load a whole split into memory, each image prepared as a user's photo is.
 
     Returns:
         Images (N, 3, 32, 32), normalised float32, and labels (N,), int64.
 
     Raises:
+        BadImage: a file is not an image.
         DatasetError: the split has no image of some class.
     """
-    pixels, targets = [], []
+    images, targets = [], []
     for content, index in tqdm(labelled_files(data, split, labels), desc=f"reading {split}", unit="image"):
-        with Image.open(io.BytesIO(content)) as image:
-            pixels.append(np.asarray(image.convert("RGB").resize((SIDE_PX, SIDE_PX))))
+        images.append(everyday10_transform(decode(content, max_pixels=MAX_PIXELS)))
         targets.append(index)
-    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
-    return normalise(images), torch.tensor(targets)
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Shift and scale images (N, 3, H, W) on a scale of 0 to 1 to mean 0 and standard deviation 1."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return (images - mean) / std
+    return torch.stack(images), torch.tensor(targets)

@@ -13,32 +13,35 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from tasks.inference.dataset import DatasetError, labelled_files
+from tasks.inference.classifier import PRECISIONS, Classifier
+from tasks.inference.dataset import MAX_PIXELS, DatasetError, class_names, labelled_files
 from tasks.inference.decode import decode
-from tasks.inference.errors import ModelError
-from tasks.inference.labels import EVERYDAY10_LABELS
+from tasks.inference.errors import BadImage, ModelError
 from tasks.inference.registry import BUNDLED, load_classifier
 
 BATCH = 200
-MAX_PIXELS = 100_000_000
 
 
-def evaluate(data: Path, split: str, model: str, weights: str, device: str) -> dict[str, tuple[int, int]]:
-    """Classify a split; return right answers and images by class.
+def evaluate(classifier: Classifier, data: Path, split: str) -> dict[str, tuple[int, int]]:
+    """Classify a split; return right answers and images by class, the classes being the split's folders.
 
     Raises:
-        DatasetError: the data is not laid out as expected.
-        ModelError: the model cannot be loaded.
+        BadImage: a file is not an image.
+        DatasetError: the data is not laid out as expected, or has a class that the model lacks.
     """
-    classifier = load_classifier(model, weights=weights, device=device, download=_refuse)
-    tally = {label: [0, 0] for label in EVERYDAY10_LABELS}
-    files = tqdm(labelled_files(data, split, EVERYDAY10_LABELS), desc=split, unit="image", mininterval=1)
+    classes = class_names(data, split)
+    if unknown := sorted(set(classes) - set(classifier.labels)):
+        raise DatasetError(
+            f"{data}: {classifier.name} has no class named {unknown[0]}; name the folders after its labels"
+        )
+    tally = {label: [0, 0] for label in classes}
+    files = tqdm(labelled_files(data, split, classes), desc=split, unit="image", mininterval=1)
     while part := list(itertools.islice(files, BATCH)):
-        images = [decode(content, max_pixels=MAX_PIXELS) for content, _ in part]
+        images = [decode(content, max_pixels=MAX_PIXELS, min_side_px=classifier.input_side_px) for content, _ in part]
         predictions = classifier.predict([classifier.preprocess(image) for image in images])
         for prediction, (_, index) in zip(predictions, part, strict=True):
-            counts = tally[EVERYDAY10_LABELS[index]]
-            counts[0] += prediction.label == EVERYDAY10_LABELS[index]
+            counts = tally[classes[index]]
+            counts[0] += prediction.label == classes[index]
             counts[1] += 1
     return {label: (right, count) for label, (right, count) in tally.items()}
 
@@ -54,11 +57,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--split", default="test")
     parser.add_argument("--model", default=BUNDLED)
     parser.add_argument("--weights", default="", help="a file; empty: the model's own")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", *PRECISIONS), default="auto")
     options = parser.parse_args(argv)
     try:
-        tally = evaluate(options.data, options.split, options.model, options.weights, options.device)
-    except (DatasetError, ModelError, OSError) as error:
+        classifier = load_classifier(
+            options.model,
+            weights=options.weights,
+            device=options.device,
+            download=_refuse,
+            precision=options.precision,
+        )
+        tally = evaluate(classifier, options.data, options.split)
+    except (BadImage, DatasetError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for label, (right, count) in tally.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tasks.inference.augment import augment
 from tasks.inference.checkpoint import write_checkpoint
 from tasks.inference.dataset import DatasetError, load_split
+from tasks.inference.errors import BadImage
 from tasks.inference.labels import EVERYDAY10_LABELS
 from tasks.inference.network import EverydayNet
 
@@ -27,6 +28,8 @@ WEIGHT_DECAY = 7e-4
 WARM_UP_SHARE = 0.2
 WHITENING_IMAGES = 5000
 EVALUATION_BATCH = 1000
+# What a shell reports for a command that Ctrl-C ended.
+STOPPED = 130
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Recipe:
         if progress < WARM_UP_SHARE:
             return self.peak_rate * progress / WARM_UP_SHARE
         return self.peak_rate * (1 - progress) / (1 - WARM_UP_SHARE)
+
+
+class RecipeError(ValueError):
+    """A run cannot go on with another recipe than it began with."""
 
 
 class Training:
@@ -99,6 +106,7 @@ class Training:
     def state(self) -> dict[str, object]:
         """Return all that `load` needs."""
         return {
+            "recipe": asdict(self.recipe),
             "epochs_done": self.epochs_done,
             "net": self._net.state_dict(),
             "average": self.average.state_dict(),
@@ -106,8 +114,17 @@ class Training:
         }
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises:
+            RecipeError: it was written by a run with another recipe.
+        """
         state = torch.load(path, map_location=self.recipe.device, weights_only=True)
+        for name, value in asdict(self.recipe).items():
+            if state["recipe"][name] != value:
+                raise RecipeError(
+                    f"{path}: begun with {name}={state['recipe'][name]}, not {value}; go on with the same"
+                )
         self.epochs_done = state["epochs_done"]
         self._net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
@@ -131,7 +148,9 @@ def train(recipe: Recipe, data: Path, out: Path, checkpoint: Path, *, resume: bo
     """Train to the last epoch, with a checkpoint and the test accuracy after each; then write the model.
 
     Raises:
+        BadImage: a file of the data is not an image.
         DatasetError: the data is not laid out as expected.
+        RecipeError: the checkpoint is of a run with another recipe.
     """
     images, labels = load_split(data, "train", EVERYDAY10_LABELS)
     test_images, test_labels = load_split(data, "test", EVERYDAY10_LABELS)
@@ -183,9 +202,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     try:
         train(recipe, options.data, options.out, options.checkpoint, resume=options.resume)
-    except (DatasetError, OSError) as error:
+    except (BadImage, DatasetError, RecipeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"stopped; --resume goes on from the last whole epoch in {options.checkpoint}", file=sys.stderr)
+        return STOPPED
     return 0
 
 

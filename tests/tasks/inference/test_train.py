@@ -30,12 +30,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(data: Path, folder: Path, *options: str) -> dict[str, torch.Tensor]:
-    """Train and return the written weights."""
+def run(data: Path, folder: Path, *options: str, status: int = 0) -> dict[str, torch.Tensor]:
+    """Train and return the written weights; none if the command is expected to fail."""
     out = folder / "model.safetensors"
     common = ["--data", str(data), "--out", str(out), "--checkpoint", str(folder / "checkpoint")]
-    assert train.main([*common, "--batch-size", "30", "--precision", "fp32", "--threads", "1", *options]) == 0
-    return dict(load_file(out))
+    assert train.main([*common, "--batch-size", "30", "--precision", "fp32", "--threads", "1", *options]) == status
+    return {} if status else dict(load_file(out))
 
 
 def test_a_resumed_run_ends_like_one_that_never_stopped(
@@ -51,11 +51,19 @@ def test_a_resumed_run_ends_like_one_that_never_stopped(
 
     epoch = train.Training.epoch
     monkeypatch.setattr(train.Training, "epoch", stop_after_one)
-    with pytest.raises(KeyboardInterrupt):
-        run(data, tmp_path / "halves", "--epochs", "2")
+    run(data, tmp_path / "halves", "--epochs", "2", status=train.STOPPED)
     monkeypatch.undo()
     resumed = run(data, tmp_path / "halves", "--epochs", "2", "--resume")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_run_does_not_go_on_with_another_recipe(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint of one schedule is not continued on another by mistake."""
+    run(data, tmp_path, "--epochs", "1")
+    run(data, tmp_path, "--epochs", "2", "--resume", status=1)
+    assert "begun with epochs=1, not 2" in capsys.readouterr().err
 
 
 def test_another_seed_gives_another_model(data: Path, tmp_path: Path) -> None:
@@ -85,3 +93,19 @@ def test_data_without_a_class_is_refused_in_one_line(tmp_path: Path, capsys: pyt
     """A wrong folder is named, with the layout that is expected."""
     assert train.main(["--data", str(tmp_path), "--out", str(tmp_path / "model.safetensors")]) == 1
     assert "no images in train/airplane" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_data_set_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a folder nor a zip: said so, without a traceback."""
+    (tmp_path / "data.tar").write_bytes(b"not a zip")
+    assert evaluate.main(["--data", str(tmp_path / "data.tar")]) == 1
+    assert "neither a folder nor a zip" in capsys.readouterr().err
+
+
+def test_a_class_that_the_model_lacks_is_refused_in_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that no answer could match is not counted as wrong answers."""
+    shutil.copytree(data / "test" / "cat", tmp_path / "test" / "unicorn")
+    assert evaluate.main(["--data", str(tmp_path)]) == 1
+    assert "no class named unicorn" in capsys.readouterr().err
