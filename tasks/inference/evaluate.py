@@ -35,7 +35,7 @@ def evaluate(classifier: Classifier, data: Path, split: str) -> dict[str, tuple[
             f"{data}: {classifier.name} has no class named {unknown[0]}; name the folders after its labels"
         )
     tally = {label: [0, 0] for label in classes}
-    files = tqdm(labelled_files(data, split, classes), desc=split, unit="image", mininterval=1)
+    files = iter(tqdm(labelled_files(data, split, classes), desc=split, unit="image", mininterval=1))
     while part := list(itertools.islice(files, BATCH)):
         images = [decode(content, max_pixels=MAX_PIXELS, min_side_px=classifier.input_side_px) for content, _ in part]
         predictions = classifier.predict([classifier.preprocess(image) for image in images])

@@ -77,15 +77,17 @@ def test_another_seed_gives_another_model(data: Path, tmp_path: Path) -> None:
 
 
 def test_evaluate_prints_the_accuracy_by_class_and_in_all(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every class and the total are counted over the whole split, from a zip as from a folder."""
     run(data, tmp_path, "--epochs", "1")
     archive = shutil.make_archive(str(tmp_path / "data"), "zip", data)
     capsys.readouterr()
+    monkeypatch.setattr(evaluate, "BATCH", 3)
     assert evaluate.main(["--data", archive, "--weights", str(tmp_path / "model.safetensors")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [*EVERYDAY10_LABELS, "top-1"]
+    assert all("of 2)" in line for line in lines[:-1])
     assert "of 20," in lines[-1]
 
 
