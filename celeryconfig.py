@@ -30,6 +30,7 @@ broker_transport_options = {
     "region": settings.region,
     "visibility_timeout": settings.visibility_timeout_s,
     "wait_time_seconds": 20,
+    "control_prefix": settings.deployment,
 }
 
 task_default_queue = settings.queue
@@ -48,7 +49,7 @@ task_reject_on_worker_lost = True
 worker_prefetch_multiplier = 1
 worker_concurrency = settings.worker_threads
 worker_pool = "threads"
-worker_enable_remote_control = False
+worker_send_task_events = True
 worker_hijack_root_logger = True
 worker_cancel_long_running_tasks_on_connection_loss = False
 

@@ -1,12 +1,14 @@
 """Reads and writes whole objects in one S3 bucket, and says what S3's errors mean.
 
 obstore instead of boto3: it was measured at a sixth of the CPU time per call, and it releases the interpreter lock.
-Its clients are safe to share between threads.
+Its clients are safe to share between threads, but not with a process that is forked after their first use.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,13 +19,7 @@ import boto3
 import botocore.exceptions
 import obstore
 from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, PreconditionError
 from obstore.store import S3Store
 
 if TYPE_CHECKING:
@@ -31,10 +27,16 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
-# Of one request, its body included: S3 answers in tens of milliseconds, a 20 MB photo takes a second or two.
-REQUEST_TIMEOUT = timedelta(seconds=15)
+# Of one request, its body included: S3 answers in tens of milliseconds; what takes time is a large photo on a slow line.
+REQUEST_TIMEOUT = timedelta(seconds=30)
 MAX_RETRIES = 3
 RETRY_TIMEOUT = timedelta(seconds=10)
+# obstore asks for new credentials 5 minutes before the age given here; botocore hands out keys of a role that are
+# good for at least 10 more (RefreshableCredentials). The provider's own default, 30, would outlive them.
+CREDENTIALS_TTL = timedelta(minutes=10)
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
+ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
+REASON_CHARS = 300
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +55,28 @@ class StoredObject:
 
 
 class Bucket:
-    """Whole objects by key. Every method raises `StoreUnavailable` when S3 fails; none needs to list the bucket.
+    """Whole objects by key: one request each, none of which needs to list the bucket.
+
+    Every method raises `StoreUnavailable` when S3 fails, and `ValueError` for a key or attribute that obstore cannot
+    send as it is.
 
     Args:
         name: the bucket.
         region: its AWS region.
         endpoint_url: where S3 is; empty for AWS itself.
+        request_timeout: how long one request may take, its body included.
+
+    Raises:
+        StoreUnavailable: there are no credentials.
     """
 
-    def __init__(self, name: str, *, region: str, endpoint_url: str) -> None:
+    def __init__(
+        self, name: str, *, region: str, endpoint_url: str, request_timeout: timedelta = REQUEST_TIMEOUT
+    ) -> None:
         self.name = name
-        self._store = _open(name, region, endpoint_url)
         self._hinted = False
+        with self._errors():
+            self._store = _open(name, region, endpoint_url, request_timeout)
 
     def get(self, key: str) -> StoredObject | None:
         """Read an object with one GET; None if it is not there.
@@ -74,75 +86,134 @@ class Bucket:
         """
         with self._errors():
             try:
-                answer = obstore.get(self._store, key)
+                answer = obstore.get(self._client(), _checked(key))
                 attributes = {str(name): str(value) for name, value in answer.attributes.items()}
                 return StoredObject(bytes(answer.bytes()), answer.meta["e_tag"] or "", attributes)
-            except FileNotFoundError:
-                return None
-            except (PermissionDeniedError, UnauthenticatedError) as error:
-                self._hint(error)
+            except (FileNotFoundError, PermissionDeniedError) as error:
+                self._raise_unless_missing(error)
                 return None
 
     def exists(self, key: str) -> bool:
         """Tell with one HEAD whether an object is there; 403 means "no", as for `get`."""
         with self._errors():
             try:
-                obstore.head(self._store, key)
-            except FileNotFoundError:
-                return False
-            except (PermissionDeniedError, UnauthenticatedError) as error:
-                self._hint(error)
+                obstore.head(self._client(), _checked(key))
+            except (FileNotFoundError, PermissionDeniedError) as error:
+                self._raise_unless_missing(error)
                 return False
             return True
 
     def put(self, key: str, data: bytes, attributes: Mapping[str, str] | None = None) -> None:
         """Write an object with one PUT, over whatever is there."""
-        self._put(key, data, attributes, "overwrite")
+        self._put(key, data, attributes or {}, "overwrite")
 
-    def create(self, key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes, attributes: Mapping[str, str] | None = None) -> bool:
         """Write an object with one PUT unless there is one; tell whether it was written."""
-        return self._put(key, data, None, "create")
+        return self._put(key, data, attributes or {}, "create")
 
-    def replace(self, key: str, data: bytes, e_tag: str) -> bool:
+    def replace(self, key: str, data: bytes, e_tag: str, attributes: Mapping[str, str] | None = None) -> bool:
         """Write an object with one PUT if the one there still has `e_tag`; tell whether it was written."""
-        return self._put(key, data, None, {"e_tag": e_tag})
+        return self._put(key, data, attributes or {}, {"e_tag": e_tag})
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""
         with self._errors():
-            obstore.delete(self._store, key)
+            obstore.delete(self._client(), _checked(key))
 
-    def _put(self, key: str, data: bytes, attributes: Mapping[str, str] | None, mode: PutMode) -> bool:
+    def _put(self, key: str, data: bytes, attributes: Mapping[str, str], mode: PutMode) -> bool:
+        for name, value in attributes.items():
+            # obstore panics, past every `except Exception`, on a value that HTTP cannot carry.
+            if not (value.isascii() and value.isprintable()):
+                raise ValueError(f"attribute {name}={value!r} is not printable ASCII")
         with self._errors():
             try:
-                obstore.put(self._store, key, data, attributes=dict(attributes or {}), mode=mode)
+                # In one part: S3 takes up to 5 GB so, and every part would be a request of its own.
+                obstore.put(
+                    self._client(), _checked(key), data, attributes=dict(attributes), mode=mode, use_multipart=False
+                )
             except (AlreadyExistsError, PreconditionError):
                 return False
             return True
+
+    def _raise_unless_missing(self, error: FileNotFoundError | PermissionDeniedError) -> None:
+        if not is_missing(error):
+            raise error
+        if isinstance(error, PermissionDeniedError) and not self._hinted:
+            self._hinted = True
+            log.warning(
+                "bucket %s answers 403; it is taken as 'not there', which is what S3 means by it for a role that may not "
+                "list the bucket. If objects are missed, check the role's s3:GetObject: %s",
+                self.name,
+                _reason(error),
+            )
+
+    def _client(self) -> S3Store:
+        _refuse_after_fork()
+        return self._store
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except (BaseError, botocore.exceptions.BotoCoreError, OSError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise StoreUnavailable(f"S3 bucket {self.name}: {reason}") from error
-
-    def _hint(self, error: Exception) -> None:
-        if not self._hinted:
-            self._hinted = True
-            log.warning("bucket %s answers 403, taken as 'not there'; if objects are missed, check the role: %s",
-                        self.name, str(error).partition("\n")[0])  # fmt: skip
+            raise StoreUnavailable(f"S3 bucket {self.name}: {_reason(error)}") from error
 
 
-def _open(bucket: str, region: str, endpoint_url: str) -> S3Store:
+def is_missing(error: FileNotFoundError | PermissionDeniedError) -> bool:
+    """Tell whether a 404 or 403 to a read means that the object is not there.
+
+    It does not when the bucket is missing, nor when S3 refuses the caller's keys rather than the request (unknown,
+    expired, clock wrong). HEAD carries no code, so that its 403 is always taken as "not there".
+    """
+    found = ERROR_CODE.search(str(error))
+    code = found[1] if found else ""
+    if isinstance(error, PermissionDeniedError):
+        return code in {"", "AccessDenied"}
+    return code != "NoSuchBucket"
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    line = text.partition("\n")[0][:REASON_CHARS]
+    code = ERROR_CODE.search(text)
+    return f"{line} ({code[1]})" if code and code[1] not in line else line
+
+
+def _checked(key: str) -> str:
+    # obstore strips slashes at the ends, and takes the empty key for the bucket itself.
+    if not key or key != key.strip("/"):
+        raise ValueError(f"{key!r} is no key: it is empty, or begins or ends with a slash")
+    return key
+
+
+_user_pid: int | None = None
+
+
+def _refuse_after_fork() -> None:
+    """Refuse what would hang: obstore's threads do not survive a fork.
+
+    Raises:
+        RuntimeError: a parent of this process has used S3 before it forked.
+    """
+    global _user_pid  # noqa: PLW0603 - obstore has one runtime per process, so there is one fact to remember
+    pid = os.getpid()
+    if _user_pid is None:
+        _user_pid = pid
+    elif _user_pid != pid:
+        raise RuntimeError(
+            "S3 was used before this process was forked, which obstore does not survive; "
+            "run Celery's threads pool, or fork first"
+        )
+
+
+def _open(bucket: str, region: str, endpoint_url: str, request_timeout: timedelta) -> S3Store:
     session = boto3.Session(region_name=region)
     if session.get_credentials() is None:
         raise botocore.exceptions.NoCredentialsError
     client: ClientConfig = {
         "allow_http": endpoint_url.startswith("http://"),
         "connect_timeout": CONNECT_TIMEOUT,
-        "timeout": REQUEST_TIMEOUT,
+        "timeout": request_timeout,
     }
     retry: RetryConfig = {"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT}
     # An emulator has no host name per bucket.
@@ -152,6 +223,7 @@ def _open(bucket: str, region: str, endpoint_url: str) -> S3Store:
         region=region,
         client_options=client,
         retry_config=retry,
-        credential_provider=Boto3CredentialProvider(session),
+        credential_provider=Boto3CredentialProvider(session, ttl=CREDENTIALS_TTL),
+        disable_bulk_delete=True,
         **place,  # type: ignore[arg-type]  # two optional keywords
     )

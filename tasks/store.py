@@ -28,14 +28,9 @@ class ImageStore:
 
         Raises:
             StoreUnavailable: S3 failed.
+            ValueError: HTTP cannot carry `content_type`.
         """
-        # Cut between characters, never inside the %XX of one.
-        quoted = ""
-        for char in name:
-            if len(quoted) + len(quote(char, safe="")) > MAX_QUOTED_NAME_CHARS:
-                break
-            quoted += quote(char, safe="")
-        self._bucket.put(image_id, data, {"Content-Type": content_type, NAME_ATTRIBUTE: quoted})
+        self._bucket.put(image_id, data, {"Content-Type": content_type, NAME_ATTRIBUTE: quoted_name(name)})
 
     def get(self, image_id: str) -> bytes:
         """Return a photo's bytes.
@@ -64,6 +59,22 @@ class ImageStore:
             StoreUnavailable: S3 failed.
         """
         self._bucket.delete(image_id)
+
+
+def quoted_name(name: str) -> str:
+    """Return a file name as ASCII that fits into S3's metadata; `urllib.parse.unquote` gives it back.
+
+    A long name loses its end, by whole characters; half of a surrogate pair, which no text can hold, becomes "?".
+    """
+    quoted: list[str] = []
+    room_chars = MAX_QUOTED_NAME_CHARS
+    for char in name:
+        piece = quote(char, safe="", errors="replace")
+        room_chars -= len(piece)
+        if room_chars < 0:
+            break
+        quoted.append(piece)
+    return "".join(quoted)
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kombu.transport import SQS
 
-class MessageChannel:
+
+class MessageChannel(SQS.Channel):
     """Batched sends and acks and the visibility heartbeat on top of kombu's SQS channel."""
