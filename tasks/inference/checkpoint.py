@@ -1,7 +1,4 @@
-"""Reads and writes a network's weights and labels, without pickle's power to run code.
-
-Knows no model: whether the weights fit one is for the registry to find out.
-"""
+"""Reads and writes a network's weights and labels, without pickle's power to run code. Knows no model."""
 
 from __future__ import annotations
 
@@ -73,6 +70,21 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(refusal)
     return state
+
+
+def fit(net: nn.Module, state: dict[str, Tensor], path: Path | str) -> None:
+    """Load weights read from `path` into a network.
+
+    Raises:
+        ModelError: tensors are missing, unknown or of another shape.
+    """
+    counters = {key for key in net.state_dict() if key.endswith("num_batches_tracked")}
+    try:
+        missing, unexpected = net.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the weights do not fit: {str(error).splitlines()[-1].strip()}") from error
+    if wrong := [*(set(missing) - counters), *unexpected]:
+        raise ModelError(f"{path}: the weights do not fit: {len(wrong)} tensors missing or unknown, e.g. {wrong[0]}")
 
 
 def write_checkpoint(net: nn.Module, labels: tuple[str, ...], path: Path) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tasks.inference.checkpoint import labels_file, read_checkpoint
+from tasks.inference.checkpoint import fit, labels_file, read_checkpoint
 from tasks.inference.classifier import Classifier, Precision
 from tasks.inference.errors import ModelError
 from tasks.inference.folding import fold_batch_norms
@@ -63,7 +63,7 @@ def _bundled(path: Path, device: str, precision: Precision) -> Classifier:
     if not labels:
         raise ModelError(f"{path}: no labels in the file's metadata; train it with tasks.inference.train")
     net = EverydayNet(len(labels))
-    _fit(net, checkpoint.state, path)
+    fit(net, checkpoint.state, path)
     return Classifier(
         BUNDLED,
         net,
@@ -135,15 +135,5 @@ def _from_file(
         net = models.get_model(name, weights=None, num_classes=classes, **empty)
     if hasattr(net, "transform_input"):  # torchvision sets it with its own weights of GoogLeNet and Inception
         net.transform_input = True
-    _fit(net, state, path)
+    fit(net, state, path)
     return net, labels
-
-
-def _fit(net: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    counters = {key for key in net.state_dict() if key.endswith("num_batches_tracked")}
-    try:
-        missing, unexpected = net.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit: {str(error).splitlines()[-1].strip()}") from error
-    if wrong := [*(set(missing) - counters), *unexpected]:
-        raise ModelError(f"{path}: the weights do not fit: {len(wrong)} tensors missing or unknown, e.g. {wrong[0]}")

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tasks.inference.augment import augment
-from tasks.inference.checkpoint import write_checkpoint
+from tasks.inference.checkpoint import fit, read_checkpoint, write_checkpoint
 from tasks.inference.dataset import DatasetError, load_split
-from tasks.inference.errors import BadImage
+from tasks.inference.errors import BadImage, ModelError
 from tasks.inference.labels import EVERYDAY10_LABELS
 from tasks.inference.network import EverydayNet
 
@@ -43,6 +43,7 @@ class Recipe:
     seed: int
     precision: str
     device: str
+    init: str  # the weights that it begins with; empty for random ones
 
     def rate(self, progress: float) -> float:
         """Return the learning rate at `progress` (0 to 1): up to the peak, then down to 0, both in a line."""
@@ -65,6 +66,8 @@ class Training:
         torch.manual_seed(recipe.seed)
         self._net = EverydayNet(len(EVERYDAY10_LABELS))
         self._net.set_whitening(images[:WHITENING_IMAGES])
+        if recipe.init:
+            fit(self._net, read_checkpoint(Path(recipe.init)).state, recipe.init)
         self._net.to(recipe.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
         decay = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average_decay)
         self.average = torch.optim.swa_utils.AveragedModel(self._net, multi_avg_fn=decay, use_buffers=True)
@@ -150,6 +153,7 @@ def train(recipe: Recipe, data: Path, out: Path, checkpoint: Path, *, resume: bo
     Raises:
         BadImage: a file of the data is not an image.
         DatasetError: the data is not laid out as expected.
+        ModelError: the weights to begin with cannot be read or do not fit.
         RecipeError: the checkpoint is of a run with another recipe.
     """
     images, labels = load_split(data, "train", EVERYDAY10_LABELS)
@@ -181,6 +185,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument("--checkpoint", type=Path, default=Path("train.checkpoint"), help="written every epoch")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint if there is one")
+    parser.add_argument("--init", default="", help="a .safetensors file to begin with, instead of random weights")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--peak-rate", type=float, default=0.5, help="learning rate at its highest")
@@ -199,10 +204,11 @@ def main(argv: list[str] | None = None) -> int:
         seed=options.seed,
         precision=options.precision,
         device=options.device,
+        init=options.init,
     )
     try:
         train(recipe, options.data, options.out, options.checkpoint, resume=options.resume)
-    except (BadImage, DatasetError, RecipeError, OSError) as error:
+    except (BadImage, DatasetError, ModelError, RecipeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -66,6 +66,14 @@ def test_a_run_does_not_go_on_with_another_recipe(
     assert "begun with epochs=1, not 2" in capsys.readouterr().err
 
 
+def test_a_run_can_begin_with_the_weights_of_another(data: Path, tmp_path: Path) -> None:
+    """At a learning rate near zero a run ends close to where it began."""
+    first = run(data, tmp_path / "first", "--epochs", "1")
+    begin = str(tmp_path / "first" / "model.safetensors")
+    second = run(data, tmp_path / "second", "--epochs", "1", "--init", begin, "--peak-rate", "1e-9", "--seed", "7")
+    assert all(torch.allclose(first[name], second[name], atol=1e-3) for name in first if "running" not in name)
+
+
 def test_another_seed_gives_another_model(data: Path, tmp_path: Path) -> None:
     """The seed decides the weights, so that a run can be repeated."""
     one, same, other = (
