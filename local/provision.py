@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from tasks.results import ensure_lifecycle
+from tasks.lifecycle import ensure_lifecycle
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
