@@ -29,7 +29,7 @@ broker_connection_retry_on_startup = True
 broker_transport_options = {
     "region": settings.region,
     "visibility_timeout": settings.visibility_timeout_s,
-    "wait_time_seconds": 20,
+    "wait_time_seconds": settings.poll_wait_s,
     "control_prefix": settings.deployment,
 }
 

@@ -35,6 +35,8 @@ class Services:
             "WEB_PORT": str(self.web_port),
             "FLOWER_URL": self.flower_url,
             "PYTHONUNBUFFERED": "1",
+            # A worker that stops waits for the poll that is open; polls cost nothing here.
+            "POLL_WAIT_S": "2",
         }
 
     def web(self) -> Command:

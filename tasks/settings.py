@@ -15,6 +15,8 @@ LOCAL_AWS_URL = "http://127.0.0.1:4566"
 LOCAL_EC2_URL = "http://127.0.0.1:4567"
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 SQS_MAX_VISIBILITY_TIMEOUT_S = 43_200
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+SQS_MAX_WAIT_S = 20
 # S3 bucket naming rules: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 # SQS queue names: letters, digits, hyphen and underscore, 80 at most.
@@ -85,6 +87,13 @@ class Settings(EnvironmentSettings):
         ge=2,
         le=SQS_MAX_VISIBILITY_TIMEOUT_S,
         description="seconds until a dead worker's message is delivered again",
+    )
+    poll_wait_s: int = Field(
+        20,
+        alias="POLL_WAIT_S",
+        ge=1,
+        le=SQS_MAX_WAIT_S,
+        description="seconds that a worker's poll waits for tasks; a stopping worker waits for its last one",
     )
     task_time_limit_s: int = Field(
         45, alias="TASK_TIME_LIMIT_S", ge=1, description="seconds after which one classification is given up"
