@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -22,8 +24,8 @@ from tasks.inference.registry import BUNDLED, load_classifier
 BATCH = 200
 
 
-def evaluate(classifier: Classifier, data: Path, split: str) -> dict[str, tuple[int, int]]:
-    """Classify a split; return right answers and images by class, the classes being the split's folders.
+def evaluate(classifier: Classifier, data: Path, split: str) -> dict[str, Counter[str]]:
+    """Classify a split; return how often each class got each label, the classes being the split's folders.
 
     Raises:
         BadImage: a file is not an image.
@@ -34,16 +36,34 @@ def evaluate(classifier: Classifier, data: Path, split: str) -> dict[str, tuple[
         raise DatasetError(
             f"{data}: {classifier.name} has no class named {unknown[0]}; name the folders after its labels"
         )
-    tally = {label: [0, 0] for label in classes}
+    answers: dict[str, Counter[str]] = {label: Counter() for label in classes}
     files = iter(tqdm(labelled_files(data, split, classes), desc=split, unit="image", mininterval=1))
     while part := list(itertools.islice(files, BATCH)):
         images = [decode(content, max_pixels=MAX_PIXELS, min_side_px=classifier.input_side_px) for content, _ in part]
         predictions = classifier.predict([classifier.preprocess(image) for image in images])
         for prediction, (_, index) in zip(predictions, part, strict=True):
-            counts = tally[classes[index]]
-            counts[0] += prediction.label == classes[index]
-            counts[1] += 1
-    return {label: (right, count) for label, (right, count) in tally.items()}
+            answers[classes[index]][prediction.label] += 1
+    return answers
+
+
+def report(answers: dict[str, Counter[str]]) -> Iterator[str]:
+    """Yield a line for each class, and one for all.
+
+    >>> list(report({"cat": Counter(cat=8, dog=2), "dog": Counter(dog=10)}))[0]
+    'cat           80.00 %  (8 of 10; most often taken for dog, 2)'
+    """
+    for label, given in answers.items():
+        line = f"{label:<12} {_share(given[label], given.total())}"
+        wrong = given - Counter({label: given[label]})
+        taken_for = "; most often taken for {}, {}".format(*wrong.most_common(1)[0]) if wrong else ""
+        yield f"{line} ({given[label]} of {given.total()}{taken_for})"
+    right = sum(given[label] for label, given in answers.items())
+    count = sum(given.total() for given in answers.values())
+    yield f"{'top-1':<12} {_share(right, count)} ({right} of {count}; torch {torch.__version__})"
+
+
+def _share(right: int, count: int) -> str:
+    return f"{100 * right / count:6.2f} % "
 
 
 def _refuse(url: str) -> Path:
@@ -68,14 +88,11 @@ def main(argv: list[str] | None = None) -> int:
             download=_refuse,
             precision=options.precision,
         )
-        tally = evaluate(classifier, options.data, options.split)
+        answers = evaluate(classifier, options.data, options.split)
     except (BadImage, DatasetError, ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for label, (right, count) in tally.items():
-        print(f"{label:<12} {100 * right / count:6.2f} %  ({right} of {count})")
-    right, count = (sum(column) for column in zip(*tally.values(), strict=True))
-    print(f"{'top-1':<12} {100 * right / count:6.2f} %  ({right} of {count}, torch {torch.__version__})")
+    print("\n".join(report(answers)))
     return 0
 
 

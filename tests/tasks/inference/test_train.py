@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +96,8 @@ def test_evaluate_prints_the_accuracy_by_class_and_in_all(
     assert evaluate.main(["--data", archive, "--weights", str(tmp_path / "model.safetensors")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [*EVERYDAY10_LABELS, "top-1"]
-    assert all("of 2)" in line for line in lines[:-1])
-    assert "of 20," in lines[-1]
+    assert all("of 2" in line for line in lines[:-1])
+    assert "of 20;" in lines[-1]
 
 
 def test_data_without_a_class_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,3 +120,12 @@ def test_a_class_that_the_model_lacks_is_refused_in_one_line(
     shutil.copytree(data / "test" / "cat", tmp_path / "test" / "unicorn")
     assert evaluate.main(["--data", str(tmp_path)]) == 1
     assert "no class named unicorn" in capsys.readouterr().err
+
+
+def test_the_report_counts_right_answers_and_names_the_commonest_wrong_one() -> None:
+    """Right answers are those that equal the class, of all that were given."""
+    answers = {"cat": Counter(cat=7, dog=2, deer=1), "dog": Counter(dog=10)}
+    cat, dog, total = evaluate.report(answers)
+    assert cat == "cat           70.00 %  (7 of 10; most often taken for dog, 2)"
+    assert dog == "dog          100.00 %  (10 of 10)"
+    assert total.startswith("top-1         85.00 %  (17 of 20;")
