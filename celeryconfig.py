@@ -31,6 +31,7 @@ broker_transport_options = {
     "visibility_timeout": settings.visibility_timeout_s,
     "wait_time_seconds": settings.poll_wait_s,
     "control_prefix": settings.deployment,
+    "max_receives": settings.max_receives,
 }
 
 task_default_queue = settings.queue
@@ -48,7 +49,7 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 worker_prefetch_multiplier = 1
 worker_concurrency = settings.worker_threads
-worker_pool = "threads"
+worker_pool = "tasks.pool:TaskPool"
 worker_send_task_events = True
 worker_hijack_root_logger = True
 worker_cancel_long_running_tasks_on_connection_loss = False

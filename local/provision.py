@@ -51,7 +51,8 @@ def _ensure_queues(sqs: SQSClient, settings: Settings) -> None:
     dead_letters = sqs.create_queue(QueueName=settings.dead_letter_queue)["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=dead_letters, Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)})
     arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receives}
+    # One more than the workers' own limit: on that receive the task's FAILURE is stored (tasks/sqs/poison.py).
+    redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receives + 1}
     queue = sqs.create_queue(QueueName=settings.queue)["QueueUrl"]
     sqs.set_queue_attributes(
         QueueUrl=queue,

@@ -20,11 +20,13 @@ from tasks.app import app
 from tasks.inference.decode import ImageInfo, probe
 from tasks.names import CLASSIFY
 from tasks.objects import StoreUnavailable
+from tasks.sqs.sends import Call, send_many
 from tasks.store import image_store
 
 __all__ = ["Outcome", "StoreUnavailable", "SubmitError", "Upload", "fetch", "probe_photo", "submit_many"]
 
 PARALLEL_PUTS = 8
+NOT_QUEUED = "The photo could not be queued right now; please try again."
 BROKER_ERRORS = (OperationalError, BotoCoreError, ClientError)
 # The errors whose message was written for the person who uploaded the photo.
 READABLE_ERRORS = frozenset({"BadImage", "ImageMissing", "InferenceTimeout", "PoisonMessage"})
@@ -65,7 +67,7 @@ def probe_photo(data: bytes) -> ImageInfo:
 
 
 def submit_many(uploads: Sequence[Upload]) -> list[str | SubmitError]:
-    """Store the photos and send a classify task for each.
+    """Store the photos in parallel and send a classify task for each, in batches.
 
     Returns:
         In order, each photo's id, or why it was not taken; of those nothing is left behind.
@@ -73,24 +75,34 @@ def submit_many(uploads: Sequence[Upload]) -> list[str | SubmitError]:
     if not uploads:
         return []
     with ThreadPoolExecutor(min(PARALLEL_PUTS, len(uploads))) as pool:
-        return list(pool.map(_submit, uploads))
+        outcomes = list(pool.map(_store, uploads))
+    stored = [(outcome, upload) for outcome, upload in zip(outcomes, uploads, strict=True) if isinstance(outcome, str)]
+    calls = [Call(CLASSIFY, image_id, (image_id,), {"name": upload.name}) for image_id, upload in stored]
+    unsent = {call.task_id for call, error in zip(calls, _send(calls), strict=True) if error is not None}
+    for image_id in unsent:
+        _discard(image_id)
+    return [SubmitError(NOT_QUEUED) if outcome in unsent else outcome for outcome in outcomes]
 
 
-def _submit(upload: Upload) -> str | SubmitError:
-    images = image_store(settings)
+def _store(upload: Upload) -> str | SubmitError:
     image_id = str(uuid.uuid4())
     try:
-        images.put(image_id, upload.data, name=upload.name, content_type=upload.content_type)
+        image_store(settings).put(image_id, upload.data, name=upload.name, content_type=upload.content_type)
     except StoreUnavailable:
         log.exception("photo not stored")
         return SubmitError("The photo could not be stored right now; please try again.")
-    try:
-        app.send_task(CLASSIFY, (image_id,), {"name": upload.name}, task_id=image_id, queue=settings.queue)
-    except BROKER_ERRORS:
-        log.exception("task not sent")
-        _discard(image_id)
-        return SubmitError("The photo could not be queued right now; please try again.")
     return image_id
+
+
+def _send(calls: Sequence[Call]) -> Sequence[Exception | None]:
+    errors: Sequence[Exception | None]
+    try:
+        errors = send_many(app, calls, queue=settings.queue)
+    except BROKER_ERRORS as unreachable:
+        errors = [unreachable] * len(calls)
+    for reason in {str(error) for error in errors if error is not None}:
+        log.error("tasks not sent: %s", reason)
+    return errors
 
 
 def _discard(image_id: str) -> None:

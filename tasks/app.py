@@ -2,5 +2,7 @@
 
 from celery import Celery
 
-app = Celery("classifier")
+from tasks.sqs.poison import SafeTask
+
+app = Celery("classifier", task_cls=SafeTask)
 app.config_from_object("celeryconfig", force=True)

@@ -95,7 +95,7 @@ def _collect() -> Iterator[Batch]:
         _collecting.reset(token)
 
 
-def send_many(app: Celery, calls: Sequence[Call], *, queue: str) -> list[SendError | None]:
+def send_many(app: Celery[Any], calls: Sequence[Call], *, queue: str) -> list[SendError | None]:
     """Send tasks with as few SendMessageBatch requests as SQS's limits allow; safe in several threads.
 
     Returns:
