@@ -18,7 +18,7 @@ def main() -> int:
     chosen = parser.parse_args().command
     try:
         return _run() if chosen == "run" else _smoke()
-    except (SettingsError, TimeoutError) as error:
+    except (SettingsError, TimeoutError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

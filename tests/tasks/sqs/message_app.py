@@ -1,0 +1,67 @@
+"""A Celery app that knows nothing of photos, for the tests of the transport."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from tasks.sqs.poison import SafeTask
+
+QUEUE = os.environ["TEST_QUEUE"]
+
+app = Celery("messages", task_cls=SafeTask)
+app.conf.update(
+    broker_url="sqs://",
+    broker_transport="tasks.sqs.transport:Transport",
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        "region": "us-east-1",
+        "visibility_timeout": int(os.environ.get("TEST_VISIBILITY_TIMEOUT_S", "60")),
+        "wait_time_seconds": 2,
+        "control_prefix": os.environ.get("TEST_CONTROL_PREFIX", "messages"),
+        "max_receives": 2,
+    },
+    task_default_queue=QUEUE,
+    task_queues=(Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE),),
+    task_create_missing_queues=False,
+    task_acks_late=True,
+    worker_prefetch_multiplier=1,
+    worker_pool=os.environ.get("TEST_POOL", "tasks.pool:TaskPool"),
+    result_backend="tasks.results:S3ResultBackend",
+    result_backend_transport_options={
+        "bucket": os.environ.get("TEST_BUCKET", ""),
+        "region": "us-east-1",
+        "endpoint_url": os.environ["AWS_ENDPOINT_URL_S3"],
+    },
+)
+
+
+@app.task
+def add(a: int, b: int) -> int:
+    """Return the sum."""
+    return a + b
+
+
+@app.task
+def note(folder: str, name: str, seconds: float) -> str:
+    """Take some time, then leave a file for each time that it ran."""
+    time.sleep(seconds)
+    (Path(folder) / f"{name}-{time.time_ns()}").touch()
+    return name
+
+
+@app.task
+def kill_worker() -> None:
+    """End the worker as a crash would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(bind=True)
+def told(self: SafeTask) -> dict[str, float]:
+    """Return what the transport tells a task of its message."""
+    return dict(self.request.sqs)  # type: ignore[attr-defined]  # set by the transport

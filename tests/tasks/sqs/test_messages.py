@@ -1,0 +1,147 @@
+"""Task messages on the real broker: sent in batches, acknowledged, kept invisible, given back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from local.processes import Supervised, wait_until
+from tasks.sqs.message_channel import DelayTooLongError
+from tasks.sqs.sends import Call, send_many
+from tests.tasks.sqs.conftest import VISIBILITY_TIMEOUT_S, Broker
+
+pytestmark = pytest.mark.stack
+
+StartWorker = Callable[..., Supervised]
+ADD = "tests.tasks.sqs.message_app.add"
+NOTE = "tests.tasks.sqs.message_app.note"
+KILL = "tests.tasks.sqs.message_app.kill_worker"
+TOLD = "tests.tasks.sqs.message_app.told"
+
+
+def calls(count: int) -> list[Call]:
+    """Return calls of a sum."""
+    return [Call(ADD, f"task-{number}", (number, 1)) for number in range(count)]
+
+
+def test_tasks_sent_together_are_all_there_and_run(app: Any, broker: Broker, start_worker: StartWorker) -> None:
+    """25 tasks go in three requests; each runs, and every message is deleted afterwards."""
+    assert send_many(app, calls(25), queue=broker.queue) == [None] * 25
+    assert broker.counts() == (25, 0)
+    start_worker()
+    assert [app.AsyncResult(f"task-{number}").get(timeout=20) for number in range(25)] == list(range(1, 26))
+    broker.wait_empty(10)
+
+
+def test_a_message_that_sqs_refuses_fails_alone(app: Any, broker: Broker) -> None:
+    """Of three tasks, the one whose message is too large gets an error; the others are sent."""
+    large = Call(ADD, "large", ("x" * 1_200_000, 1))
+    errors = send_many(app, [*calls(1), large, Call(ADD, "small", (1, 1))], queue=broker.queue)
+    assert [error is None for error in errors] == [True, False, True]
+    assert broker.counts() == (2, 0)
+
+
+def test_a_countdown_is_held_back_by_sqs(app: Any, broker: Broker, start_worker: StartWorker) -> None:
+    """The worker does not see the task before it is due, so a worker that dies meanwhile costs nothing."""
+    start_worker()
+    begin_s = time.monotonic()
+    result = app.send_task(ADD, (1, 2), countdown=3)
+    assert broker.counts() == (0, 0)
+    assert result.get(timeout=20) == 3
+    assert time.monotonic() - begin_s >= 2.9
+
+
+def test_a_countdown_beyond_15_minutes_is_refused_when_sent(app: Any) -> None:
+    """The caller learns it at once; nothing is sent."""
+    with pytest.raises(DelayTooLongError, match="900 s at most"):
+        app.send_task(ADD, (1, 2), countdown=3600)
+
+
+def test_a_task_knows_when_it_was_sent_and_how_often_received(app: Any, start_worker: StartWorker) -> None:
+    """Queue wait can be measured, not guessed."""
+    before_s = time.time()
+    result = app.send_task(TOLD)
+    start_worker()
+    message = result.get(timeout=20)
+    assert before_s - 1 <= message["sent_at_s"] <= time.time()
+    assert message["receive_count"] == 1
+
+
+def test_a_dead_workers_messages_are_back_within_the_visibility_timeout(
+    app: Any, broker: Broker, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    """One of two workers is killed: its tasks run again elsewhere, a long one of the survivor runs once."""
+    long = app.send_task(NOTE, (str(tmp_path), "long", 14))
+    survivor = start_worker("survivor")
+    wait_until(lambda: broker.counts() == (0, 1), 10, "the survivor's task")
+    victim = start_worker("victim")
+    short = [app.send_task(NOTE, (str(tmp_path), f"short-{number}", 1.5)) for number in range(6)]
+    wait_until(lambda: broker.counts()[0] == 0, 10, "every message in a worker's hands")
+    victim.kill()
+    killed_s = time.monotonic()
+    assert [result.get(timeout=19) for result in short] == [f"short-{number}" for number in range(6)]
+    assert time.monotonic() - killed_s < VISIBILITY_TIMEOUT_S + 15
+    assert long.get(timeout=20) == "long"
+    assert len(list(tmp_path.glob("long-*"))) == 1
+    assert survivor.alive()
+
+
+def test_a_stopped_worker_hides_nothing(app: Any, broker: Broker, start_worker: StartWorker, tmp_path: Path) -> None:
+    """After a warm shutdown amid work every unfinished message is visible at once, and none runs twice."""
+    worker = start_worker()
+    for number in range(12):
+        app.send_task(NOTE, (str(tmp_path), f"n{number}", 0.5))
+    wait_until(lambda: any(tmp_path.glob("n*")), 10, "the first task")
+    assert worker.stop() == 0
+    done = {path.name.partition("-")[0] for path in tmp_path.glob("n*-*")}
+    wait_until(lambda: broker.counts() == (12 - len(done), 0), 2, f"{12 - len(done)} visible messages")
+    start_worker("other")
+    wait_until(lambda: len(list(tmp_path.glob("n*-*"))) == 12, 20, "all tasks")
+    broker.wait_empty(5)
+    assert len({path.name.partition("-")[0] for path in tmp_path.glob("n*-*")}) == 12
+
+
+def test_an_idle_workers_last_poll_takes_no_message_with_it(
+    app: Any, broker: Broker, start_worker: StartWorker
+) -> None:
+    """A task sent right after an idle worker stopped is visible, not hidden for a dead poll."""
+    start_worker().stop()
+    app.send_task(ADD, (1, 1))
+    assert broker.counts() == (1, 0)
+
+
+def test_a_task_that_kills_its_worker_ends_as_a_readable_failure_and_a_dead_letter(
+    app: Any, broker: Broker, start_worker: StartWorker
+) -> None:
+    """After the allowed number of starts its result names the cause, and the message stays inspectable."""
+    result = app.send_task(KILL)
+    for attempt in range(2):
+        worker = start_worker(f"victim-{attempt}")
+        worker.process.wait(20)
+    start_worker("last")
+    with pytest.raises(Exception, match="Started 2 times, and each time its worker ended"):
+        result.get(timeout=20)
+    names = ["ApproximateNumberOfMessages"]
+
+    def dead_letters() -> int:
+        answer = broker.sqs.get_queue_attributes(QueueUrl=broker.dead_letters_url, AttributeNames=names)
+        return int(answer["Attributes"][names[0]])
+
+    wait_until(lambda: dead_letters() == 1, 20, "the dead letter")
+
+
+def test_a_message_delivered_to_two_workers_has_one_result(app: Any, broker: Broker, start_worker: StartWorker) -> None:
+    """The same message twice, as SQS may deliver it: one SUCCESS, no error in the log."""
+    app.send_task(ADD, (2, 3), task_id="twice")
+    body = broker.sqs.receive_message(QueueUrl=broker.url, VisibilityTimeout=0)["Messages"][0]["Body"]
+    broker.sqs.send_message(QueueUrl=broker.url, MessageBody=body)
+    workers = [start_worker("one"), start_worker("two")]
+    assert app.AsyncResult("twice").get(timeout=20) == 5
+    broker.wait_empty(15)
+    assert boto3.client("s3").list_objects_v2(Bucket=broker.queue)["KeyCount"] == 1
+    assert not [worker for worker in workers if "ERROR" in worker.log.read_text()]
