@@ -1,214 +1,220 @@
 """The channel's half for remote control and events: fanout over SNS, replies, and queues that come and go.
 
-Stock kombu binds replies in the client's memory only, declares events as an exchange type that SNS lacks, deletes the
-reply queue after every call (AWS refuses its name for 60 s then) and acknowledges control messages by a client that
-exists only beside an event loop. See docs/transport.md.
+Stock kombu binds replies in the client's memory alone, declares events as an exchange type that SNS lacks, deletes the
+reply queue after every call, waits for a full long poll whatever the timeout, and acknowledges control messages by a
+client that exists only beside an event loop. See docs/transport-control.md.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import os
-import time
-from typing import Any
+from collections.abc import Iterator
+from functools import cached_property
+from queue import Empty
+from typing import Any, ClassVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.serialization import loads as load_body
 from kombu.transport import SQS
-from kombu.transport.SQS.exceptions import DoesNotExistQueueException
+from kombu.transport.virtual.base import queue_declare_ok_t
 from kombu.utils.json import dumps
 
+from tasks.sqs.clients import CONFIG, QUICK_CONFIG
+from tasks.sqs.control_messages import MAX_MESSAGES, WAIT_S, Opener, Payload
+from tasks.sqs.control_plane import ControlOptions, ControlPlane, plane_of_process
+from tasks.sqs.control_queues import is_missing
 from tasks.sqs.names import (
     EVENTS_EXCHANGE,
-    PIDBOX,
-    REPLY,
-    bounded,
+    Kind,
+    is_control_exchange,
     is_control_queue,
-    is_node_queue,
-    is_reply_queue,
+    is_reply_exchange,
+    kind_of,
+    parse,
     reply_queue,
 )
 
-# Control messages are worth nothing after a minute or so: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/
-# APIReference/API_SetQueueAttributes.html allows 60 s at least.
-CONTROL_RETENTION_S = 300
-CONTROL_VISIBILITY_TIMEOUT_S = 30
-# How often the owner of a control queue says in a tag that it lives; the sweep takes three missed ones for a death.
-ALIVE_INTERVAL_S = 300.0
-ALIVE_TAG = "alive-at"
-MAX_BATCH = 10
-NO_SUCH_QUEUE = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
+# Which queue a client waits on for replies, as it stands in the properties of its command.
+REPLY_QUEUE_PROPERTY = "sqs_reply_queue"
 
 log = logging.getLogger(__name__)
 
 
 class ControlChannel(SQS.Channel):
-    """Fanout and reply routing, control queues and their naming, on top of kombu's SQS channel."""
+    """Remote control and events on top of kombu's SQS channel; leaves task queues to the classes after it."""
 
-    supports_fanout = True
+    supports_fanout: ClassVar[bool] = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._finished: dict[str, list[str]] = {}
         self._drain_timeout_s: float | None = None
         super().__init__(*args, **kwargs)
 
-    # Names
+    @cached_property
+    def plane(self) -> ControlPlane:
+        """What this process's channels to the deployment share."""
+        options = ControlOptions.of(self.transport_options)
+        key = (options.prefix, self.region, self.endpoint_url, self.conninfo.userid)
+        return plane_of_process(key, lambda: self._new_plane(options))
 
-    def canonical_queue_name(self, queue_name: str) -> str:
-        """Return a queue's name in SQS.
+    def _new_plane(self, options: ControlOptions) -> ControlPlane:
+        def client(service: str, config: Any) -> Any:
+            return self._new_boto_client(
+                service, self.region, self.conninfo.userid, self.conninfo.password, config=config
+            )
 
-        A node's queue ends in a token of its connection: AWS refuses the name of a deleted queue for 60 seconds, and
-        a worker that is restarted at once must not wait for that.
-        """
-        if not is_control_queue(queue_name):
-            return str(super().canonical_queue_name(queue_name))
-        suffix = f"-{self.connection.token}" if is_node_queue(queue_name) else ""
-        return bounded(self.entity_name(f"{self.control_prefix}-{queue_name}{suffix}"))
+        return ControlPlane(client("sqs", QUICK_CONFIG), client("sqs", CONFIG), client("sns", QUICK_CONFIG), options)
 
-    @property
-    def control_prefix(self) -> str:
-        """What names of control queues and topics start with: keeps two deployments in one account apart."""
-        return str(self.transport_options.get("control_prefix", "celery"))
-
-    def _topic(self, exchange: str) -> str:
-        return str(self.entity_name(f"{self.control_prefix}-{exchange}"))
-
-    # Queues
-
-    def _update_queue_cache(self, queue_name_prefix: str) -> None:
-        """List nothing: stock lists up to 1,000 queues for each channel that is opened; we look up by name."""
-
-    def _resolve_queue_url(self, queue: str) -> str:
-        name = self.canonical_queue_name(queue)
-        if name not in self._queue_cache:
-            try:
-                self._queue_cache[name] = self.sqs().get_queue_url(QueueName=name)["QueueUrl"]
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in NO_SUCH_QUEUE:
-                    raise
-                raise DoesNotExistQueueException(f"SQS queue {name!r} does not exist") from error
-        return str(self._queue_cache[name])
-
-    def _new_queue(self, queue: str, **_kwargs: Any) -> str:
-        if not is_control_queue(queue):
-            # Made by the deployment, with its dead-letter queue: one made here would lack that.
-            return self._resolve_queue_url(queue)
-        name = self.canonical_queue_name(queue)
-        if name not in self._queue_cache:
-            self._queue_cache[name] = self._create_control_queue(queue, name)
-        return str(self._queue_cache[name])
-
-    def _create_control_queue(self, queue: str, name: str) -> str:
-        attributes = {
-            "MessageRetentionPeriod": str(CONTROL_RETENTION_S),
-            "VisibilityTimeout": str(CONTROL_VISIBILITY_TIMEOUT_S),
-        }
-        tags = {"celery": queue[:256], "pid": str(os.getpid()), ALIVE_TAG: str(int(time.time()))}
-        url = str(self.sqs().create_queue(QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"])
-        self.connection.owned.add(url, keep_until_exit=is_reply_queue(queue))
-        self.connection.alive_at_s[url] = time.monotonic()
-        return url
-
-    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
-        """Delete a task queue; control queues go when their connection or process ends."""
-        if not is_control_queue(queue):
-            super()._delete(queue, *args, **kwargs)
-
-    def after_reply_message_received(self, queue: str) -> None:
-        """Keep the reply queue: the next call uses it, and AWS would refuse to make it anew for 60 s."""
-
-    def _mark_alive(self, queue: str) -> None:
-        url = self._new_queue(queue)
-        now_s = time.monotonic()
-        if is_control_queue(queue) and now_s - self.connection.alive_at_s.get(url, now_s) >= ALIVE_INTERVAL_S:
-            self.connection.alive_at_s[url] = now_s
-            self.sqs().tag_queue(QueueUrl=url, Tags={ALIVE_TAG: str(int(time.time()))})
-
-    # Exchanges
+    # Exchanges and queues
 
     def exchange_declare(self, exchange: str | None = None, type: str = "direct", **kwargs: Any) -> None:  # noqa: A002 - kombu's name
         """Declare an exchange; events, a topic exchange in Celery, as fanout: SNS has no routing keys."""
-        is_events = (exchange or "").startswith(EVENTS_EXCHANGE)
-        super().exchange_declare(exchange, "fanout" if is_events else type, **kwargs)
+        super().exchange_declare(exchange, "fanout" if exchange == EVENTS_EXCHANGE else type, **kwargs)
+
+    def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's signature
+        """Declare a queue; a control queue is made when it is bound, and empty then."""
+        if queue is not None and is_control_queue(queue):
+            return queue_declare_ok_t(queue, 0, 0)
+        return super().queue_declare(queue, passive, **kwargs)
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        if not is_control_exchange(exchange):
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        elif not is_reply_exchange(exchange):
+            self.plane.open_inbox(queue, exchange)
+
+    def _subscribe_queue_to_fanout_exchange_if_required(self, queue_name: str) -> None:
+        if not is_control_queue(queue_name):  # those are subscribed since they were bound
+            super()._subscribe_queue_to_fanout_exchange_if_required(queue_name)
+
+    def _new_queue(self, queue: str, **kwargs: Any) -> str:
+        return self.plane.inbox(queue).url if is_control_queue(queue) else str(super()._new_queue(queue, **kwargs))
+
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        if is_control_queue(queue):
+            self.plane.close_inbox(queue)
+        else:
+            super()._delete(queue, *args, **kwargs)
+
+    def after_reply_message_received(self, queue: str) -> None:
+        """Keep the queue of replies for the next call."""
+        self.plane.replies.give_back(queue)
+
+    # Sending
+
+    def _put_fanout(self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any) -> None:
+        if exchange == EVENTS_EXCHANGE:
+            self.plane.events.add(message)
+        elif is_control_exchange(exchange):
+            self._name_reply_queue(message)
+            self.plane.topics.publish(exchange, dumps(message))
+        else:
+            super()._put_fanout(exchange, message, routing_key, **kwargs)
+
+    def _name_reply_queue(self, message: dict[str, Any]) -> None:
+        body = self.decode_body(message["body"], message["properties"].get("body_encoding"))
+        content_type = message["content-type"]
+        command = load_body(body, content_type, message["content-encoding"], accept={content_type})
+        if reply_to := command.get("reply_to"):
+            call = reply_queue(reply_to["exchange"], reply_to["routing_key"])
+            message["properties"][REPLY_QUEUE_PROPERTY] = {"call": call, "name": self.plane.replies.lend(call).name}
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
-        if exchange.startswith(REPLY) and exchange.endswith(PIDBOX):
+        if is_reply_exchange(exchange):
             return [reply_queue(exchange, routing_key)]
         return list(super()._lookup(exchange, routing_key, default))
 
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        """Subscribe nothing yet: that is done when the queue is consumed, on each connection."""
-
-    def _subscribe_queue_to_fanout_exchange_if_required(self, queue_name: str) -> None:
-        url = self._new_queue(queue_name)
-        bindings = list(self.state.queue_bindings(queue_name))
-        fanouts = [binding.exchange for binding in bindings if self._exchange_is_fanout(binding.exchange)]
-        if fanouts and not self.connection.owned.is_subscribed(url):
-            subscription = self.connection.topics.subscribe(self._topic(fanouts[0]), url, self.sqs())
-            self.connection.owned.subscribed(url, subscription)
-
-    def _put_fanout(self, exchange: str, message: dict[str, Any], *_args: Any, **_kwargs: Any) -> None:
-        self.connection.topics.publish(self._topic(exchange), dumps(message))
-
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if not is_reply_queue(queue):
+        if kind_of(queue) is Kind.REPLIES:
+            self._send_reply(queue, message)
+        else:
             super()._put(queue, message, **kwargs)
+
+    def _send_reply(self, call: str, message: dict[str, Any]) -> None:
+        url = self.plane.routes.url(call)
+        if url is None:
+            log.warning("the reply to %s is dropped: its command named no queue", call)
             return
         try:
-            self.sqs().send_message(QueueUrl=self._resolve_queue_url(queue), MessageBody=dumps(message))
-        except (DoesNotExistQueueException, ClientError) as error:
-            # The client asked and went away; a worker must not stumble over that.
-            self._queue_cache.pop(self.canonical_queue_name(queue), None)
-            log.info("reply to a client that is gone is dropped: %s", error)
+            self.plane.sqs.send_message(QueueUrl=url, MessageBody=dumps(message))
+        except (BotoCoreError, ClientError) as error:
+            # A client that went away, or will time out: not a reason for the worker to open its connection anew.
+            log.log(
+                logging.INFO if is_missing(error) else logging.WARNING, "the reply to %s is dropped: %s", call, error
+            )
 
     # Receiving
 
+    def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
+        """Consume from a queue; beside an event loop a node's queue is polled by the loop."""
+        tag = super().basic_consume(queue, *args, **kwargs)
+        if self.hub and kind_of(queue) is Kind.NODE:
+            self.hub.call_soon(self._start_poll, queue)
+        return tag
+
+    def _start_poll(self, queue: str) -> None:
+        if queue in self._active_queues:
+            deliver = self.connection._callbacks[queue]  # noqa: SLF001 - where kombu keeps the consumer
+            self.plane.poll(queue).start(self.hub, lambda payload: deliver(self._noted(queue, payload)))
+
+    def _schedule_queue(self, queue: str) -> None:
+        if not is_control_queue(queue):
+            super()._schedule_queue(queue)
+
+    def basic_cancel(self, consumer_tag: str) -> Any:
+        """Cancel a consumer; a subscriber's queue goes with it."""
+        queue = self._tag_to_queue.get(consumer_tag, "")
+        cancelled = super().basic_cancel(consumer_tag)
+        if kind_of(queue) is Kind.NODE:
+            self.plane.poll(queue).stop()
+        elif kind_of(queue) is Kind.EVENTS:
+            self.plane.close_inbox(queue)
+        return cancelled
+
     def drain_events(self, timeout: float | None = None, callback: Any = None, **kwargs: Any) -> Any:
-        """Wait for messages, without an event loop, no longer than `timeout` seconds rounded up."""
+        """Wait for messages, without an event loop, no longer than `timeout` seconds."""
         self._drain_timeout_s = timeout
         return super().drain_events(timeout=timeout, callback=callback, **kwargs)
 
-    def _receive_message(
-        self, queue: str, max_number_of_messages: int = 1, wait_time_seconds: int | None = None
-    ) -> dict[str, Any]:
-        """Receive with boto3; SQS waits in whole seconds, and no longer than the caller may."""
-        self._mark_alive(queue)
-        longest_s = self.wait_time_seconds if wait_time_seconds is None else wait_time_seconds
-        timeout_s = self._drain_timeout_s
-        return dict(
-            self.sqs().receive_message(
-                QueueUrl=self._new_queue(queue),
-                MaxNumberOfMessages=max_number_of_messages,
-                WaitTimeSeconds=longest_s if timeout_s is None else min(longest_s, math.ceil(timeout_s)),
-                **{name: value for name, value in self.get_message_attributes.items() if value},
-            )
-        )
-
     def _get_bulk(self, queue: str, *args: Any, **kwargs: Any) -> None:
-        try:
+        if not is_control_queue(queue):
             super()._get_bulk(queue, *args, **kwargs)
-        finally:
-            self._delete_finished(queue)
+            return
+        timeout_s = self._drain_timeout_s
+        if kind_of(queue) is Kind.EVENTS:
+            payloads = self.plane.subscription(queue).get(timeout_s)
+        else:
+            payloads = list(self._receive(queue, WAIT_S if timeout_s is None else min(WAIT_S, math.ceil(timeout_s))))
+        if not payloads:
+            raise Empty
+        for payload in payloads:
+            self.connection._deliver(payload, queue)  # noqa: SLF001 - as kombu's own channels do
 
-    def _get_async(self, queue: str, *args: Any, **kwargs: Any) -> Any:
-        self._mark_alive(queue)
-        return super()._get_async(queue, *args, **kwargs)
-
-    def _on_messages_ready(self, queue: str, qname: str, messages: Any) -> int:
+    def _receive(self, queue: str, wait_s: int) -> Iterator[Payload]:
+        """Yield what came for a call; SQS waits in whole seconds."""
+        found = self.plane.inbox(queue)
         try:
-            return int(super()._on_messages_ready(queue, qname, messages))
-        finally:
-            self._delete_finished(qname)
+            answer = self.plane.polling_sqs.receive_message(
+                QueueUrl=found.url, MaxNumberOfMessages=MAX_MESSAGES, WaitTimeSeconds=wait_s
+            )
+        except ClientError as error:
+            if is_missing(error):
+                self.plane.queues.forget(found)
+            raise
+        for payload in self._opener.open(answer.get("Messages", [])):
+            info = payload["properties"]["delivery_info"]
+            if kind_of(queue) is Kind.NODE or reply_queue(info["exchange"], info["routing_key"]) == queue:
+                yield self._noted(queue, payload)
+            else:
+                log.debug("a reply came too late for its call: %s", info)
 
-    def _delete_message(self, queue_name: str, message: Any) -> None:
-        """Note a message that needs no acknowledgement; those of one poll are deleted in one request."""
-        self._finished.setdefault(queue_name, []).append(message["ReceiptHandle"])
+    @cached_property
+    def _opener(self) -> Opener:
+        return Opener()
 
-    def _delete_finished(self, queue: str) -> None:
-        handles = self._finished.pop(queue, [])
-        for start in range(0, len(handles), MAX_BATCH):
-            entries = [
-                {"Id": str(number), "ReceiptHandle": handle}
-                for number, handle in enumerate(handles[start : start + MAX_BATCH])
-            ]
-            self.sqs().delete_message_batch(QueueUrl=self._new_queue(queue), Entries=entries)
+    def _noted(self, queue: str, payload: Payload) -> Payload:
+        """Note where the sender of a command waits for replies."""
+        named = payload["properties"].get(REPLY_QUEUE_PROPERTY)
+        if kind_of(queue) is Kind.NODE and isinstance(named, dict) and parse(named["name"], self.plane.prefix):
+            self.plane.routes.note(named["call"], self.plane.url_beside(queue, named["name"]))
+        return payload

@@ -1,52 +1,77 @@
-"""SNS topics and the queues subscribed to them: how one control message or event reaches every node.
+"""SNS topics and subscriptions: how one control command or event reaches every queue that wants it.
 
-https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html
+https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html. Subscriptions are in raw mode, so that the queue
+gets what was published and no envelope: https://docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from tasks.sqs.names import topic_name
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
-    from mypy_boto3_sqs import SQSClient
+
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
+NO_SUCH_TOPIC = ("NotFound", "NotFoundException")
 
 
 class Topics:
-    """Publishes to topics and subscribes queues to them. Safe to share between threads.
+    """One topic for each exchange of a deployment. Safe to share between threads.
 
     Args:
         sns: the client.
-        predefined: topic ARNs by topic name, made by the deployment; others are created when first used.
+        prefix: the deployment's prefix of names.
+        predefined: topic ARNs by exchange, made by the deployment; others are created when first used.
     """
 
-    def __init__(self, sns: SNSClient, predefined: dict[str, str]) -> None:
+    def __init__(self, sns: SNSClient, prefix: str, predefined: Mapping[str, str]) -> None:
         self._sns = sns
-        self._arns = dict(predefined)
+        self._prefix = prefix
+        self._predefined = dict(predefined)
+        self._created: dict[str, str] = {}
 
-    def arn(self, topic: str) -> str:
-        """Return a topic's ARN; creating it is idempotent, so two processes may do it at the same time."""
-        if topic not in self._arns:
-            self._arns[topic] = self._sns.create_topic(Name=topic)["TopicArn"]
-        return self._arns[topic]
+    def arn(self, exchange: str) -> str:
+        """Return the ARN of an exchange's topic.
 
-    def publish(self, topic: str, body: str) -> None:
-        """Send `body` to every queue subscribed at this moment."""
-        self._sns.publish(TopicArn=self.arn(topic), Message=body)
-
-    def subscribe(self, topic: str, queue_url: str, sqs: SQSClient) -> str:
-        """Subscribe a queue that has this one topic; return the subscription's ARN.
-
-        The policy is written, never read and merged: the queue is ours, and a failed read cannot cost a statement.
+        Creating a topic that exists returns it, so two processes may do so at the same time:
+        https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
         """
-        attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]
-        policy = _policy(attributes["QueueArn"], self.arn(topic))
-        sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": json.dumps(policy)})
+        if exchange in self._predefined:
+            return self._predefined[exchange]
+        if exchange not in self._created:
+            self._created[exchange] = self._sns.create_topic(Name=topic_name(self._prefix, exchange))["TopicArn"]
+        return self._created[exchange]
+
+    def publish(self, exchange: str, body: str) -> None:
+        """Send `body` to every queue that is subscribed at this moment; a topic that was deleted is made anew.
+
+        Raises:
+            botocore.exceptions.BotoCoreError: SNS cannot be reached.
+            botocore.exceptions.ClientError: SNS refuses.
+        """
+        try:
+            self._sns.publish(TopicArn=self.arn(exchange), Message=body)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in NO_SUCH_TOPIC or exchange in self._predefined:
+                raise
+            self._created.pop(exchange, None)
+            self._sns.publish(TopicArn=self.arn(exchange), Message=body)
+
+    def subscribe(self, exchange: str, queue_arn: str) -> str:
+        """Subscribe a queue, whose policy lets this topic send, and return the subscription's ARN.
+
+        A queue that is subscribed already keeps its subscription:
+        https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
+        """
         answer = self._sns.subscribe(
-            TopicArn=self.arn(topic),
+            TopicArn=self.arn(exchange),
             Protocol="sqs",
-            Endpoint=attributes["QueueArn"],
+            Endpoint=queue_arn,
             Attributes={"RawMessageDelivery": "true"},
             ReturnSubscriptionArn=True,
         )
@@ -54,15 +79,28 @@ class Topics:
 
     def unsubscribe(self, subscription_arn: str) -> None:
         """End a subscription; one that is gone is no error."""
-        self._sns.unsubscribe(SubscriptionArn=subscription_arn)
+        try:
+            self._sns.unsubscribe(SubscriptionArn=subscription_arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in NO_SUCH_TOPIC:
+                raise
 
-    def subscriptions(self, topic: str) -> dict[str, str]:
-        """Return the ARNs of a topic's subscriptions by the ARN of the queue each delivers to."""
-        pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=self.arn(topic))
-        return {entry["Endpoint"]: entry["SubscriptionArn"] for page in pages for entry in page["Subscriptions"]}
+
+def queue_arn(topic_arn: str, queue_name: str) -> str:
+    """Return the ARN of a queue beside a topic, in the same account and region.
+
+    >>> queue_arn("arn:aws:sns:eu-west-1:123456789012:blue_celeryev", "blue_node_worker")
+    'arn:aws:sqs:eu-west-1:123456789012:blue_node_worker'
+    """
+    _arn, partition, _sns, region, account, _topic = topic_arn.split(":")
+    return f"arn:{partition}:sqs:{region}:{account}:{queue_name}"
 
 
-def _policy(queue_arn: str, topic_arn: str) -> dict[str, object]:
+def policy(queue_arn: str, topic_arn: str) -> dict[str, object]:
+    """Return the queue policy that lets one topic, and nobody else outside the account, send to a queue.
+
+    https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html
+    """
     return {
         "Version": "2012-10-17",
         "Statement": [
