@@ -36,6 +36,7 @@ RETRY_TIMEOUT = timedelta(seconds=10)
 CREDENTIALS_TTL = timedelta(minutes=10)
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
+UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 REASON_CHARS = 300
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class StoredObject:
 class Bucket:
     """Whole objects by key: one request each, none of which needs to list the bucket.
 
-    Every method raises `StoreUnavailable` when S3 fails, and `ValueError` for a key or attribute that obstore cannot
-    send as it is.
+    Every method raises `StoreUnavailable` when S3 fails. Writing raises `ValueError` for a key or an attribute that
+    cannot be sent as it is; nothing is there under such a key.
 
     Args:
         name: the bucket.
@@ -84,9 +85,11 @@ class Bucket:
         S3 answers 403 instead of 404 to callers that may not list the bucket, so both mean "not there":
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
         """
+        if not is_storable(key):
+            return None
         with self._errors():
             try:
-                answer = obstore.get(self._client(), _checked(key))
+                answer = obstore.get(self._client(), key)
                 attributes = {str(name): str(value) for name, value in answer.attributes.items()}
                 return StoredObject(bytes(answer.bytes()), answer.meta["e_tag"] or "", attributes)
             except (FileNotFoundError, PermissionDeniedError) as error:
@@ -95,9 +98,11 @@ class Bucket:
 
     def exists(self, key: str) -> bool:
         """Tell with one HEAD whether an object is there; 403 means "no", as for `get`."""
+        if not is_storable(key):
+            return False
         with self._errors():
             try:
-                obstore.head(self._client(), _checked(key))
+                obstore.head(self._client(), key)
             except (FileNotFoundError, PermissionDeniedError) as error:
                 self._raise_unless_missing(error)
                 return False
@@ -117,10 +122,14 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no error."""
+        if not is_storable(key):
+            return
         with self._errors():
-            obstore.delete(self._client(), _checked(key))
+            obstore.delete(self._client(), key)
 
     def _put(self, key: str, data: bytes, attributes: Mapping[str, str], mode: PutMode) -> bool:
+        if not is_storable(key):
+            raise ValueError(f"{key!r} cannot be a key in S3")
         for name, value in attributes.items():
             # obstore panics, past every `except Exception`, on a value that HTTP cannot carry.
             if not (value.isascii() and value.isprintable()):
@@ -128,9 +137,7 @@ class Bucket:
         with self._errors():
             try:
                 # In one part: S3 takes up to 5 GB so, and every part would be a request of its own.
-                obstore.put(
-                    self._client(), _checked(key), data, attributes=dict(attributes), mode=mode, use_multipart=False
-                )
+                obstore.put(self._client(), key, data, attributes=dict(attributes), mode=mode, use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
                 return False
             return True
@@ -179,11 +186,13 @@ def _reason(error: Exception) -> str:
     return f"{line} ({code[1]})" if code and code[1] not in line else line
 
 
-def _checked(key: str) -> str:
-    # obstore strips slashes at the ends, and takes the empty key for the bucket itself.
-    if not key or key != key.strip("/"):
-        raise ValueError(f"{key!r} is no key: it is empty, or begins or ends with a slash")
-    return key
+def is_storable(key: str) -> bool:
+    """Tell whether an object can have this key.
+
+    obstore takes no ASCII control characters, no halves of surrogate pairs, no "." or ".." between slashes and no two slashes in a row; it takes slashes
+    at the ends off, and the empty key for the bucket itself.
+    """
+    return not UNSENDABLE.search(key) and not {"", ".", ".."} & set(key.split("/"))
 
 
 _user_pid: int | None = None
@@ -216,8 +225,9 @@ def _open(bucket: str, region: str, endpoint_url: str, request_timeout: timedelt
         "timeout": request_timeout,
     }
     retry: RetryConfig = {"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT}
-    # An emulator has no host name per bucket.
-    place = {"endpoint": endpoint_url, "virtual_hosted_style_request": False} if endpoint_url else {}
+    # Under this name it wins over AWS_ENDPOINT_URL_S3, which obstore reads by itself. Buckets are addressed by path,
+    # which AWS takes as well as a host name per bucket, and which is all that emulators know.
+    place = {"aws_endpoint_url_s3": endpoint_url} if endpoint_url else {}
     return S3Store(
         bucket,
         region=region,
@@ -225,5 +235,6 @@ def _open(bucket: str, region: str, endpoint_url: str, request_timeout: timedelt
         retry_config=retry,
         credential_provider=Boto3CredentialProvider(session, ttl=CREDENTIALS_TTL),
         disable_bulk_delete=True,
-        **place,  # type: ignore[arg-type]  # two optional keywords
+        virtual_hosted_style_request=False,
+        **place,  # type: ignore[arg-type]  # an optional keyword
     )
