@@ -40,7 +40,7 @@ test: install ## run all tests
 check: install ## lint, check types and architecture
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy celeryconfig.py -p tasks -p webapp -p local
+	@$(BIN)/mypy -m celeryconfig -p bench -p local -p tasks -p webapp
 	@$(BIN)/lint-imports
 
 fmt: install ## format the code and mend what can be mended

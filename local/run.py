@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import threading
 from contextlib import ExitStack
@@ -54,7 +55,7 @@ def _supervise(services: Services, environ: dict[str, str]) -> int:
     manager = honcho.Manager()
     for command in (services.web(), services.worker(), services.flower()):
         manager.add_process(command.name, _shell_line(command), env={**environ, **command.environ})
-    threading.Thread(target=_announce, args=(services,), daemon=True).start()
+    threading.Thread(target=_announce, args=(services, environ), daemon=True).start()
     manager.loop()
     stopped_by_user = manager.returncode in {signal["rc"] for signal in honcho.SIGNALS.values()}
     return 0 if stopped_by_user else int(manager.returncode or 0)
@@ -65,8 +66,9 @@ def _shell_line(command: Command) -> str:
     return f"exec {shlex.join(command.argv)}"
 
 
-def _announce(services: Services) -> None:
+def _announce(services: Services, environ: dict[str, str]) -> None:
     try:
+        wait_until(lambda: _workers_answer(services, environ), READY_DEADLINE_S, "a worker")
         wait_until(lambda: answers(f"{services.web_url}/healthz"), READY_DEADLINE_S, "the web app")
         wait_until(lambda: answers(f"{services.flower_url}/healthcheck"), READY_DEADLINE_S, "Flower")
     except TimeoutError as error:
@@ -78,3 +80,8 @@ def _announce(services: Services) -> None:
         "       Ctrl-C stops everything.",
     )
     print("\n" + "\n".join(f"  {line}" for line in where) + "\n", flush=True)
+
+
+def _workers_answer(services: Services, environ: dict[str, str]) -> bool:
+    ping = services.ping()
+    return subprocess.run(ping.argv, env=environ, check=False, capture_output=True).returncode == 0
