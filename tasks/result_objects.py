@@ -93,7 +93,8 @@ def is_success(value: bytes) -> bool:
 def in_parallel(read: Callable[[Item], Outcome], items: Sequence[Item]) -> list[Outcome]:
     """Return `read` of each item, in order.
 
-    By threads: for 1,000 results they were as fast as obstore's asyncio calls and took three quarters of the CPU time.
+    By threads, which work beside any event loop and were about as fast as obstore's asyncio calls for 1,000 results
+    (bench/results_store.py prints both).
     """
     if len(items) <= 1:
         return [read(item) for item in items]
