@@ -2,7 +2,5 @@
 
 from celery import Celery
 
-from tasks.sqs.poison import SafeTask
-
-app = Celery("classifier", task_cls=SafeTask)
+app = Celery("classifier")
 app.config_from_object("celeryconfig", force=True)

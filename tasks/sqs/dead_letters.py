@@ -1,4 +1,4 @@
-"""Looks at the dead letters of an app's queue, sends them again, and sees that each has a result.
+"""What an operator, or a process that tidies up, does with dead letters.
 
 ``python -m tasks.sqs.dead_letters list | show ID | redrive ID … | redrive --all | settle``
 """
@@ -7,179 +7,122 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from celery import states
+from botocore.exceptions import BotoCoreError, ClientError
+from celery.app import app_or_default
 from celery.app.utils import find_app
-from kombu.asynchronous.aws.sqs.message import AsyncMessage
-from kombu.utils.json import loads
+from kombu.exceptions import OperationalError
 
-from tasks.sqs.poison import PoisonMessage
-from tasks.sqs.quotas import MAX_BATCH_ENTRIES
+from tasks.sqs.letters import DeadLetter, DeadLetters
 
 if TYPE_CHECKING:
     from celery import Celery
-    from mypy_boto3_sqs import SQSClient
-
-# A look hides a letter from other looks for this long at most; it is shown again as soon as the look is over.
-LOOK_S = 60
 
 
-@dataclass(frozen=True)
-class DeadLetter:
-    """A message that no worker survived or that could not be read."""
+def settle_dead_letters(app: Celery[Any], queue: str = "", *, known: set[str]) -> list[str]:
+    """See that every dead letter of a queue has a result: call this every minute or so, in one process.
 
-    message_id: str
-    receipt_handle: str
-    body: str
-    sent_at: datetime
-    receive_count: int
-    headers: dict[str, Any]
+    A message that SQS itself moved, when no worker was alive to say so, has none until then.
 
-    @property
-    def task_id(self) -> str:
-        """The task's id; empty if the message is no task."""
-        return str(self.headers.get("id", ""))
+    Args:
+        app: the Celery app that the tasks belong to.
+        queue: one of its queues, by default its default queue.
+        known: what the calls share; start with an empty set.
 
-    @property
-    def id(self) -> str:
-        """What the letter is called here: the task's id, else SQS's."""
-        return self.task_id or self.message_id
+    Returns:
+        The ids of the tasks whose failure was stored now.
 
-
-class DeadLetters:
-    """The dead letters of an app's default queue."""
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-        self._queue = str(app.conf.task_default_queue)
-
-    @contextmanager
-    def look(self) -> Iterator[tuple[Any, list[DeadLetter]]]:
-        """Yield the channel and all dead letters, hidden from others meanwhile; those left in the list are shown again."""
-        with self._app.connection_for_read() as connection:
-            channel = connection.default_channel
-            sqs, url = channel.sqs(), self._url(channel)
-            letters: dict[str, DeadLetter] = {}
-            while batch := _receive(sqs, url):
-                letters |= {letter.message_id: letter for letter in batch}
-            found = list(letters.values())
-            try:
-                yield channel, found
-            finally:
-                for letter in found:
-                    sqs.change_message_visibility(
-                        QueueUrl=url, ReceiptHandle=letter.receipt_handle, VisibilityTimeout=0
-                    )
-
-    def redrive(self, ids: list[str] | None) -> list[str]:
-        """Send letters (all of them for None) to the queue again; return the ids of those sent."""
-        sent = []
-        with self.look() as (channel, letters):
-            for letter in list(letters):
-                if ids is None or letter.id in ids:
-                    channel.sqs().send_message(QueueUrl=channel._new_queue(self._queue), MessageBody=letter.body)  # noqa: SLF001 - our own
-                    channel.sqs().delete_message(QueueUrl=self._url(channel), ReceiptHandle=letter.receipt_handle)
-                    sent.append(letter.id)
-                    letters.remove(letter)
-        return sent
-
-    def settle(self) -> list[str]:
-        """Store a FAILURE for each letter whose task has no result yet; return their ids. The letters stay."""
-        settled = []
-        with self.look() as (_, letters):
-            for letter in letters:
-                if letter.task_id and self._app.backend.get_state(letter.task_id) in states.UNREADY_STATES:
-                    error = PoisonMessage(f"Received {letter.receive_count} times and never finished.")
-                    self._app.backend.mark_as_failure(letter.task_id, error)
-                    settled.append(letter.id)
-        return settled
-
-    def _url(self, channel: Any) -> str:
-        source = channel._new_queue(self._queue)  # noqa: SLF001 - our own
-        answer = channel.sqs().get_queue_attributes(QueueUrl=source, AttributeNames=["RedrivePolicy"])
-        policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
-        if not policy:
-            raise LookupError(f"queue {self._queue} has no dead-letter queue")
-        name = str(policy["deadLetterTargetArn"]).rpartition(":")[2]
-        return str(channel.sqs().get_queue_url(QueueName=name)["QueueUrl"])
+    Raises:
+        LookupError: the queue has no dead-letter queue.
+        kombu.exceptions.OperationalError: SQS cannot be reached.
+        botocore.exceptions.BotoCoreError: SQS cannot be reached.
+        botocore.exceptions.ClientError: SQS refuses.
+    """
+    return DeadLetters(app, queue).settle(known)
 
 
-def _receive(sqs: SQSClient, url: str) -> list[DeadLetter]:
-    answer = sqs.receive_message(
-        QueueUrl=url,
-        MaxNumberOfMessages=MAX_BATCH_ENTRIES,
-        VisibilityTimeout=LOOK_S,
-        WaitTimeSeconds=1,
-        MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
-    )
-    return [_read(message) for message in answer.get("Messages", [])]
+def _line(letter: DeadLetter) -> str:
+    what = letter.task or "(no task)"
+    return f"{letter.id}  {what}  sent {letter.sent_at:%Y-%m-%d %H:%M:%S} UTC  {letter.cause or 'received too often'}"
 
 
-def _read(message: Any) -> DeadLetter:
-    try:
-        headers = loads(AsyncMessage(body=message["Body"]).decode()).get("headers") or {}
-    except (ValueError, AttributeError):
-        headers = {}
-    attributes = message["Attributes"]
-    return DeadLetter(
-        message_id=message["MessageId"],
-        receipt_handle=message["ReceiptHandle"],
-        body=message["Body"],
-        sent_at=datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC),
-        receive_count=int(attributes["ApproximateReceiveCount"]),
-        headers=headers,
-    )
+def _whole(letter: DeadLetter) -> str:
+    facts = {
+        "id": letter.id,
+        "message_id": letter.message_id,
+        "sent_at": letter.sent_at.isoformat(),
+        "receive_count": letter.receive_count,
+        "cause": letter.cause,
+        "headers": letter.headers,
+        "body": letter.envelope.get("body", letter.body),
+    }
+    return json.dumps(facts, indent=2)
 
 
-def _print_list(letters: list[DeadLetter]) -> None:
-    for letter in letters:
-        print(f"{letter.id}  {letter.headers.get('task', '(no task)')}  sent {letter.sent_at:%Y-%m-%d %H:%M:%S} UTC")
-    print(f"{len(letters)} dead letters")
+def _list(letters: DeadLetters) -> str:
+    with letters.look() as found:
+        return "\n".join([*map(_line, found), f"{len(found)} dead letters"])
 
 
-def _show(letters: list[DeadLetter], wanted: str) -> int:
-    found = [letter for letter in letters if letter.id == wanted]
-    for letter in found:
-        shown = {"id": letter.id, "sent_at": letter.sent_at.isoformat(), "receive_count": letter.receive_count}
-        print(json.dumps({**shown, "headers": letter.headers, "body": letter.body}, indent=2))
-    if not found:
-        print(f"error: no dead letter {wanted}", file=sys.stderr)
-    return 0 if found else 1
+def _show(letters: DeadLetters, wanted: str) -> str:
+    with letters.look() as found:
+        shown = [_whole(letter) for letter in found if letter.id == wanted]
+    if not shown:
+        raise LookupError(f"there is no dead letter {wanted}")
+    return "\n".join(shown)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.sqs.dead_letters", description=__doc__)
-    parser.add_argument("-A", "--app", default="tasks.app", help="the Celery app, as for `celery -A` (%(default)s)")
+def _redrive(letters: DeadLetters, ids: Sequence[str], *, every: bool) -> str:
+    sent = letters.redrive(None if every else ids)
+    if missing := set(ids) - set(sent):
+        raise LookupError(f"there is no dead letter {', '.join(sorted(missing))}; sent again: {len(sent)}")
+    return "\n".join([*sent, f"{len(sent)} sent again"])
+
+
+def _settle(letters: DeadLetters) -> str:
+    settled = letters.settle(set())
+    return "\n".join([*settled, f"{len(settled)} given a result"])
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tasks.sqs.dead_letters", description="Look after dead letters.")
+    parser.add_argument("-A", "--app", default=os.environ.get("CELERY_APP"), help="default: celeryconfig.py's")
+    parser.add_argument("-Q", "--queue", default="", help="the queue they come from (default: the app's default queue)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="a line for each")
-    commands.add_parser("show", help="one, whole").add_argument("id")
-    redrive = commands.add_parser("redrive", help="send them to the queue again")
+    commands.add_parser("show", help="one, whole").add_argument("id", metavar="ID")
+    redrive = commands.add_parser("redrive", help="send them to their queue again")
     redrive.add_argument("ids", nargs="*", metavar="ID")
-    redrive.add_argument("--all", action="store_true")
-    commands.add_parser("settle", help="store a FAILURE for those that have no result")
-    options = parser.parse_args(argv)
-    if options.command == "redrive" and bool(options.ids) == options.all:
-        parser.error("redrive takes either ids or --all")
-    letters = DeadLetters(find_app(options.app))
-    if options.command == "redrive":
-        print("\n".join(["sent again:", *letters.redrive(None if options.all else options.ids)]))
-        return 0
-    if options.command == "settle":
-        print("\n".join(["settled:", *letters.settle()]))
-        return 0
-    with letters.look() as (_, found):
-        if options.command == "show":
-            return _show(found, options.id)
-        _print_list(found)
-    return 0
+    redrive.add_argument("--all", action="store_true", help="all of them")
+    commands.add_parser("settle", help="store a FAILURE for those whose task has no result")
+    chosen = parser.parse_args(argv)
+    if chosen.command == "redrive" and bool(chosen.ids) == chosen.all:
+        parser.error("redrive takes either IDs or --all")
+    return chosen
+
+
+def main(argv: Sequence[str] | None = None) -> str:
+    """Run the command line; return what it prints."""
+    chosen = _options(argv)
+    app = find_app(chosen.app) if chosen.app else app_or_default()
+    try:
+        letters = DeadLetters(app, chosen.queue)
+        match chosen.command:
+            case "show":
+                return _show(letters, chosen.id)
+            case "redrive":
+                return _redrive(letters, chosen.ids, every=chosen.all)
+            case "settle":
+                return _settle(letters)
+            case _:
+                return _list(letters)
+    except (LookupError, OperationalError, BotoCoreError, ClientError) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print(main())

@@ -1,203 +1,293 @@
-"""The channel's half for task messages: how they are sent, kept invisible, acknowledged and given back.
+"""The channel's half for task messages: how they are sent, received, kept invisible, acknowledged and given back.
 
-Stock kombu makes one blocking request for each send and each acknowledgement, hides a dead worker's messages for the
-whole visibility timeout, and forgets a long poll that is open at shutdown. See docs/transport.md.
+Stock kombu makes one blocking request for each send and each acknowledgement, stops polling for good when SQS answers
+in a way it does not expect, hides a dead worker's messages for the whole visibility timeout, and takes the messages
+of a poll that is open at shutdown along. See docs/transport-messages.md.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import socket
+from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from queue import Empty
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from kombu.asynchronous.aws.sqs.connection import AsyncSQSConnection
-from kombu.asynchronous.aws.sqs.message import AsyncMessage
 from kombu.transport import SQS
-from kombu.utils.json import dumps
 
-from tasks.sqs.acks import AckBatcher
-from tasks.sqs.http import TimedCurlClient, client_of
-from tasks.sqs.names import is_control_queue
-from tasks.sqs.quotas import MAX_DELAY_S
-from tasks.sqs.sends import current_batch
-from tasks.sqs.visibility import VisibilityHeartbeat
+from tasks.sqs import worker
+from tasks.sqs.burial import Burial
+from tasks.sqs.clients import QUICK_CONFIG
+from tasks.sqs.inbox import Inbox
+from tasks.sqs.incoming import ATTRIBUTES, Incoming, TaskMessage, UnreadableError
+from tasks.sqs.poison import PoisonMessage, store_failure
+from tasks.sqs.quotas import MAX_BATCH_ENTRIES
+from tasks.sqs.receiver import Receiver
+from tasks.sqs.sends import Entry, PublishBatch, request
 
-RECEIVED_ATTRIBUTES = ("ApproximateReceiveCount", "SentTimestamp")
-# After a poll that failed, the next ones wait 0.5 s, 1 s, 2 s, … at most this long.
-MAX_POLL_PAUSE_S = 10.0
-FIRST_POLL_PAUSE_S = 0.5
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+DEFAULT_VISIBILITY_TIMEOUT_S = 60
+# A worker that ends waits for its last poll, this much longer than the poll may take.
+POLL_MARGIN_S = 3.0
 
 log = logging.getLogger(__name__)
 
 
-class DelayTooLongError(ValueError):
-    """A countdown or ETA is farther away than SQS can hold a message back."""
-
-
-def delay_s(eta: str | None, now: datetime) -> int:
-    """Return the DelaySeconds for a task's ETA (ISO 8601, UTC unless it says otherwise); 0 for none.
-
-    Raises:
-        DelayTooLongError: more than 15 minutes ahead.
-    """
-    if eta is None:
-        return 0
-    due = datetime.fromisoformat(eta)
-    ahead_s = math.ceil(((due if due.tzinfo else due.replace(tzinfo=UTC)) - now).total_seconds())
-    if ahead_s > MAX_DELAY_S:
-        raise DelayTooLongError(
-            f"countdown or eta is {ahead_s} s ahead; SQS holds a message back for {MAX_DELAY_S} s at most"
-        )
-    return max(0, ahead_s)
-
-
 class MessageChannel(SQS.Channel):
-    """Batched sends and acks and the visibility heartbeat on top of kombu's SQS channel."""
+    """Batched sends and acks, own receivers and the visibility heartbeat on top of kombu's SQS channel."""
+
+    Message = TaskMessage
+    default_visibility_timeout = DEFAULT_VISIBILITY_TIMEOUT_S
+    supports_batch_publish = True
+    do_restore = False  # `close` gives the messages back itself
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._failed_polls = 0
+        self._receivers: dict[str, Receiver] = {}
+        self._longest_wait_s: float = math.inf
         super().__init__(*args, **kwargs)
 
     @cached_property
-    def _acks(self) -> AckBatcher:
-        return AckBatcher(self.sqs)
+    def _inbox(self) -> Inbox:
+        return self.connection.inbox  # type: ignore[no-any-return]  # the transport is MessageTransport
 
     @cached_property
-    def _heartbeat(self) -> VisibilityHeartbeat:
-        return VisibilityHeartbeat(self.sqs, self.visibility_timeout)
+    def _burial(self) -> Burial:
+        return Burial(self.sqs())
+
+    @cached_property
+    def max_receives(self) -> float:
+        """How often a message is handed to a worker before it is taken for the cause of the workers' deaths."""
+        return float(self.transport_options.get("max_receives", math.inf))
 
     # Sending
 
-    def _put(self, queue: str, message: dict[str, Any], **_kwargs: Any) -> None:
-        headers = message.get("headers") or {}
-        request: dict[str, Any] = {"MessageBody": self._encode(message)}
-        if delay := delay_s(headers.get("eta"), datetime.now(UTC)):
-            request["DelaySeconds"] = delay
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        batch: PublishBatch | None = kwargs.get("publish_batch")
+        sent = request(message, datetime.now(UTC), in_base64=self.sqs_base64_encoding)
         url = self._new_queue(queue)
-        batch = current_batch()
-        if batch is None or is_control_queue(queue):
-            self.sqs().send_message(QueueUrl=url, **request)
+        if batch is None:
+            self.sqs().send_message(QueueUrl=url, **sent)
         else:
-            batch.add(self.sqs(), url, str(headers.get("id")), request)
+            task_id = str((message.get("headers") or {}).get("id", ""))
+            batch.add(self.sqs(), Entry(task_id, url, sent))
 
-    def _encode(self, message: dict[str, Any]) -> str:
-        return str(AsyncMessage().encode(dumps(message)))
+    def create_publish_batch(self, max_size: int) -> PublishBatch:
+        """Return what `kombu.Producer.batch` collects messages in."""
+        return PublishBatch(self, max_size)
 
     # Receiving
 
     @property
     def get_message_attributes(self) -> dict[str, Any]:
-        """Ask for how often a message was received and when it was sent."""
-        return {"MessageAttributeNames": [], "MessageSystemAttributeNames": list(RECEIVED_ATTRIBUTES)}
+        """Ask, with every message, for how often it was received and when it was sent."""
+        return {"MessageAttributeNames": [], "MessageSystemAttributeNames": list(ATTRIBUTES)}
 
-    def _envelope_payload(self, payload: Any, raw_text: str, message: Any, q_url: str) -> Any:
-        enveloped = super()._envelope_payload(payload, raw_text, message, q_url)
-        attributes = message.get("Attributes", {}) if isinstance(message, dict) else {}
-        if "SentTimestamp" in attributes:
-            enveloped.setdefault("headers", {})["sqs"] = {
-                "sent_at_s": int(attributes["SentTimestamp"]) / 1000,
-                "receive_count": int(attributes["ApproximateReceiveCount"]),
-            }
-        self._heartbeat.hold(q_url, message["ReceiptHandle"])
-        return enveloped
+    def _schedule_queue(self, queue: str) -> None:
+        """Start to receive; kombu calls this in the event loop after `basic_consume`."""
+        if queue in self._active_queues:
+            if queue not in self._receivers:
+                self._receivers[queue] = self._new_receiver(queue, self._new_queue(queue))
+            self._receivers[queue].start(*self._room())
 
-    def asynsqs(self, queue: str | None = None) -> Any:  # noqa: ARG002 - kombu has clients by queue
-        """Return the event loop's SQS client, with timeouts."""
-        return self._async_client
-
-    @cached_property
-    def _async_client(self) -> Any:
-        return AsyncSQSConnection(
-            sqs_connection=self.sqs(),
-            region=self.region,
-            message_system_attribute_names=list(RECEIVED_ATTRIBUTES),
-            http_client=self._http_client,
+    def _new_receiver(self, queue: str, url: str) -> Receiver:
+        inbox = self._inbox
+        return Receiver(
+            queue,
+            receive=self._receive_function(url, self.wait_time_seconds),
+            post=self.hub.call_soon,
+            deliver=partial(self._deliver, queue, url),
+            give_back=partial(inbox.give_back, url),
         )
 
-    @cached_property
-    def _http_client(self) -> TimedCurlClient:
-        return client_of(self.hub)
+    def _receive_function(self, url: str, wait_s: int) -> Callable[[int], list[Incoming]]:
+        """Return a function that needs the channel no more: a receiver's thread may outlive it by one poll."""
+        sqs: SQSClient = self.sqs()
+        visibility_timeout_s = self.visibility_timeout
 
-    def _get_async(self, queue: str, *args: Any, **kwargs: Any) -> Any:
-        if not is_control_queue(queue):
-            self._http_client.open_polls += 1
-        return super()._get_async(queue, *args, **kwargs)
+        def receive(room: int) -> list[Incoming]:
+            answer = sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=room,
+                WaitTimeSeconds=wait_s,
+                VisibilityTimeout=visibility_timeout_s,
+                MessageSystemAttributeNames=list(ATTRIBUTES),
+            )
+            return [Incoming.of(message) for message in answer.get("Messages", [])]
 
-    def _on_messages_ready(self, queue: str, qname: str, messages: Any) -> int:
-        if not is_control_queue(qname):
-            self._http_client.open_polls -= 1
-        if not isinstance(messages, dict):  # kombu's word for a request that failed
-            self._failed_polls += 1
-            return 0
-        if self._failed_polls:
-            log.info("queue %s answers again", qname)
-            self._failed_polls = 0
-        if self._ending and not is_control_queue(qname):
-            self._release_messages(queue, qname, messages.get("Messages", []))
-        if self._ending:
-            return 0
-        return int(super()._on_messages_ready(queue, qname, messages))
+        return receive
 
-    @property
-    def _ending(self) -> bool:
-        return bool(self.closed or self._http_client.closing)
+    def _room(self) -> tuple[int, int]:
+        """Return how many messages may come, and how many make a request worth its price: half of what ever may."""
+        most = min(self.qos.prefetch_count or MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES)
+        free = self.qos.can_consume_max_estimate()
+        return min(most if free is None else free, MAX_BATCH_ENTRIES), math.ceil(most / 2)
 
-    def _loop1(self, queue: str, messages_fetched: Any = None) -> None:
-        if self._ending:
+    def _tell_receivers(self) -> None:
+        for receiver in self._receivers.values():
+            receiver.set_room(*self._room())
+
+    def basic_qos(self, *args: Any, **kwargs: Any) -> None:
+        """Change how many messages may be prefetched."""
+        super().basic_qos(*args, **kwargs)
+        self._tell_receivers()
+
+    def drain_events(self, timeout: float | None = None, callback: Any = None, **kwargs: Any) -> Any:
+        """Wait for messages, without an event loop, no longer than `timeout` seconds rounded up."""
+        self._longest_wait_s = math.inf if timeout is None else timeout
+        return super().drain_events(timeout=timeout, callback=callback, **kwargs)
+
+    def _get_bulk(self, queue: str, *_args: Any, **_kwargs: Any) -> None:
+        url = self._new_queue(queue)
+        wait_s = math.ceil(min(self.wait_time_seconds, self._longest_wait_s))
+        room = self._room()[0]
+        messages = self._receive_function(url, wait_s)(room) if room else []
+        if not messages:
+            raise Empty
+        self._deliver(queue, url, messages)
+
+    def _deliver(self, queue: str, url: str, messages: list[Incoming]) -> None:
+        waiting = deque(messages)
+        try:
+            callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - kombu's channels work on their transport
+            while waiting and callback is not None:
+                self._deliver_one(url, waiting.popleft(), callback)
+        finally:  # the consumer is gone, or a task of the solo pool ends its worker
+            self._inbox.give_back(url, waiting)
+            self._tell_receivers()
+
+    def _deliver_one(self, url: str, message: Incoming, callback: Callable[[dict[str, Any]], object]) -> None:
+        if not self._inbox.take(url, message):
+            log.info("message %s came again and is in work here already", message.message_id)
             return
-        if not self._failed_polls:
-            super()._loop1(queue, messages_fetched)
+        try:
+            envelope = message.envelope()
+        except UnreadableError as error:
+            self._bury(url, message.receipt_handle, message.body, f"it cannot be read: {error}")
             return
-        pause_s = min(MAX_POLL_PAUSE_S, FIRST_POLL_PAUSE_S * 2 ** (self._failed_polls - 1))
-        log.warning("queue %s does not answer; trying again in %g s", queue, pause_s)
-        self.hub.call_later(pause_s, self._schedule_queue, queue)
+        if message.receive_count > self.max_receives:
+            self._end_poison(url, message, envelope)
+            return
+        envelope["properties"]["delivery_info"]["sqs_queue"] = url
+        try:
+            callback(envelope)
+        except Exception:
+            log.exception("message %s could not be handed over; it will come again", message.message_id)
+            self._inbox.leave(message.receipt_handle)
+            self.qos.ack(message.receipt_handle)
 
-    # Finishing
+    # Ending
+
+    def _end_poison(self, url: str, message: Incoming, envelope: dict[str, Any]) -> None:
+        error = PoisonMessage.after(message.receive_count - 1)
+        app = worker.app()
+        try:
+            state = "" if app is None else store_failure(app, envelope, error)
+        except Exception:  # whatever the result store raises
+            log.exception("the failure of message %s could not be stored; it will come again", message.message_id)
+            self._inbox.leave(message.receipt_handle)
+            return
+        if state == "SUCCESS":  # what failed, each time, was its acknowledgement
+            self._inbox.delete(message.receipt_handle)
+        else:
+            self._bury(url, message.receipt_handle, message.body, str(error))
+
+    def _bury(self, url: str, tag: str, body: str, cause: str) -> None:
+        if self._burial.bury(url, body, cause):
+            self._inbox.delete(tag)
+        else:
+            self._inbox.leave(tag)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
         """Acknowledge a message: free its place at once, delete it from SQS with others soon."""
-        held = self._held(delivery_tag)
-        if held is not None:
-            self._heartbeat.release(held[1])
-            self._acks.add(*held)
-        super(SQS.Channel, self).basic_ack(delivery_tag, multiple)
+        if not self._inbox.holds(delivery_tag):
+            super().basic_ack(delivery_tag, multiple)
+            return
+        self._inbox.delete(delivery_tag)
+        self._free(delivery_tag)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
-        """Give a message back, at once with `requeue`, else for SQS to count and to move to the dead letters."""
-        held = self._held(delivery_tag)
-        if held is not None:
-            self._heartbeat.release(held[1])
-        super().basic_reject(delivery_tag, requeue)
+        """Give a message back at once, or, without `requeue`, make it a dead letter."""
+        if not self._inbox.holds(delivery_tag):
+            super().basic_reject(delivery_tag, requeue)
+            return
+        if requeue:
+            self._inbox.release([delivery_tag])
+        else:
+            message = self.qos.get(delivery_tag)
+            sent = request(message.serializable(), datetime.now(UTC), in_base64=self.sqs_base64_encoding)
+            self._bury(message.delivery_info["sqs_queue"], delivery_tag, sent["MessageBody"], "its worker rejected it")
+        self._free(delivery_tag)
 
-    def _held(self, delivery_tag: str) -> tuple[str, str] | None:
-        try:
-            info = self.qos.get(delivery_tag).delivery_info
-            return info["sqs_queue"], info["sqs_message"]["ReceiptHandle"]
-        except KeyError:
-            return None
+    def _free(self, delivery_tag: str) -> None:
+        self.qos.ack(delivery_tag)
+        self._tell_receivers()
 
     def _restore(self, message: Any, *_args: Any) -> None:
-        info = message.delivery_info
-        self._release_messages(info["sqs_queue"], info["routing_key"], [info["sqs_message"]])
+        self._inbox.release([message.delivery_tag])
 
-    def _release_messages(self, queue: str, qname: str, messages: list[Any]) -> None:
-        """Make messages visible to others at once (here one by one: a shutdown returns a handful)."""
-        for message in messages:
-            self._heartbeat.release(message["ReceiptHandle"])
-            try:
-                self.sqs().change_message_visibility(
-                    QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-                )
-            except (BotoCoreError, ClientError) as error:
-                log.warning("a message of %s is back only after its visibility timeout: %s", qname, error)
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Stop to receive; what the open poll brings is given back."""
+        queue = self._tag_to_queue.get(consumer_tag)
+        super().basic_cancel(consumer_tag)
+        if queue in self._receivers and queue not in self._active_queues:
+            self._receivers[queue].stop()
 
     def close(self) -> None:
-        """Give back what is not finished, send all acknowledgements."""
+        """Give back what does not run. A worker that ends waits for its open polls; one that reconnects does not."""
+        if not self.closed and self._receivers:
+            self._stop_receiving()
         super().close()
-        if "_acks" in self.__dict__:
-            self._acks.flush()
-        if "_heartbeat" in self.__dict__:
-            self._heartbeat.stop()
+
+    def _stop_receiving(self) -> None:
+        for receiver in self._receivers.values():
+            receiver.stop()
+        kept: frozenset[str] = frozenset()
+        if worker.is_ending():
+            for receiver in self._receivers.values():
+                receiver.join(self.wait_time_seconds + POLL_MARGIN_S)
+        else:
+            kept = worker.running_tags()
+        unacked = [tag for tag in list(self.qos._delivered) if tag not in kept and self._inbox.holds(tag)]  # noqa: SLF001 - kombu's own, by tag
+        if released := self._inbox.release(unacked):
+            log.info("gave back %d messages whose tasks have not ended", released)
+
+
+class MessageTransport(SQS.Transport):
+    """What the channels of a connection share for task messages."""
+
+    implements = SQS.Transport.implements.extend(batch_publish=True)
+    _event_loop: Any = None
+    _sockets: tuple[socket.socket, ...] = ()
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """The messages that this connection received."""
+        channel = self.channels[0]
+        # One that does not wait long: a request that hangs must not cost the messages in hand their invisibility.
+        client = channel._new_boto_client(  # noqa: SLF001 - kombu has no other way to make one
+            "sqs", channel.region, channel.conninfo.userid, channel.conninfo.password, config=QUICK_CONFIG
+        )
+        return Inbox(client, channel.visibility_timeout)
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Give the event loop a socket to watch: without any it sleeps, and no receiver can wake it."""
+        super().register_with_event_loop(connection, loop)
+        self._event_loop, self._sockets = loop, socket.socketpair()
+        loop.add_reader(self._sockets[0].fileno(), lambda: None)
+
+    def close_connection(self, connection: Any) -> None:
+        """Close the channels, then settle what is left of their messages."""
+        super().close_connection(connection)
+        for end in self._sockets:
+            if end.fileno() in self._event_loop.readers:
+                self._event_loop.remove(end.fileno())
+            end.close()
+        self._sockets = ()
+        if "inbox" in self.__dict__:
+            self.inbox.close()

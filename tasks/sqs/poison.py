@@ -1,39 +1,59 @@
-"""Ends tasks whose message keeps coming back because their worker dies: with a result, and as a dead letter.
+"""Ends tasks whose message keeps coming back because their worker dies: with a result that says so.
 
-The queue's redrive policy must allow one receive more than ``max_receives``: on that one the task is not run but its
-FAILURE is stored, the message goes back at once, and SQS moves it to the dead-letter queue.
+The queue's redrive policy must allow one receive more than the transport's option ``max_receives``: on that one a
+worker stores the FAILURE instead of running the task, and makes the message a dead letter itself. What SQS moves by
+itself is settled later, see `tasks.sqs.dead_letters`.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 """
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from celery import Task
-from celery.exceptions import Reject
+from celery import states
+from celery.app.task import Context
+from celery.backends.base import DisabledBackend
+from kombu.exceptions import ContentDisallowed, DecodeError
+from kombu.serialization import loads
 
-DEFAULT_MAX_RECEIVES = 5
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 class PoisonMessage(Exception):
-    """The task was started too often without ever finishing."""
+    """The task was given to workers too often without ever ending, or its message cannot be read."""
 
-
-class SafeTask(Task):  # type: ignore[type-arg]  # generic in its stubs only
-    """A task that is not run again once its message was received too often."""
-
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Store a FAILURE and give the message back instead of running the task for yet another time.
-
-        Raises:
-            celery.exceptions.Reject: the message was received more than ``max_receives`` times.
-        """
-        limit = int(self.app.conf.broker_transport_options.get("max_receives", DEFAULT_MAX_RECEIVES))
-        received = (getattr(self.request, "sqs", None) or {}).get("receive_count", 0)
-        if received <= limit:
-            return super().before_start(task_id, args, kwargs)
-        error = PoisonMessage(
-            f"Started {limit} times, and each time its worker ended before the task did; it is not tried again."
+    @classmethod
+    def after(cls, receives: int) -> PoisonMessage:
+        """Name the cause of a message that came back that often."""
+        return cls(
+            f"Given to a worker {receives} times, and each worker ended before the task did; it is not tried again."
         )
-        self.backend.mark_as_failure(task_id, error, request=self.request)
-        raise Reject(str(error), requeue=True)
+
+
+def store_failure(app: Celery[Any], envelope: Mapping[str, Any], error: Exception) -> str:
+    """Store `error` as the result of the task in `envelope`, unless it has ended; return the state it was in.
+
+    Callbacks for errors, chains and groups learn of it as of any failure.
+    """
+    headers = envelope["headers"]
+    backend: Any = app.backend
+    if isinstance(backend, DisabledBackend):
+        return states.PENDING
+    state = str(backend.get_state(headers["id"]))
+    if state not in states.READY_STATES:
+        backend.mark_as_failure(headers["id"], error, request=_request(app, envelope))
+    return state
+
+
+def _request(app: Celery[Any], envelope: Mapping[str, Any]) -> Context:
+    """Return what the result store and error callbacks read about a task: its name, arguments and relations."""
+    args, kwargs, embed = None, None, {}
+    how = (envelope.get("content-type", ""), envelope.get("content-encoding", ""))
+    # A result lacks the arguments that nobody can read.
+    with contextlib.suppress(ContentDisallowed, DecodeError, TypeError, ValueError):
+        args, kwargs, embed = loads(envelope["body"], *how, accept=app.conf.accept_content)
+    headers = {**envelope["headers"], **embed}
+    return Context(headers, args=args, kwargs=kwargs, delivery_info=envelope["properties"].get("delivery_info"))

@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from botocore.config import Config
-from kombu.transport import SQS
 
 from tasks.sqs.clients import CONFIG, shared
 from tasks.sqs.control_channel import ControlChannel
-from tasks.sqs.message_channel import MessageChannel
+from tasks.sqs.message_channel import MessageChannel, MessageTransport
 from tasks.sqs.queue_urls import QueueUrls
 
 
@@ -31,9 +30,9 @@ class Channel(ControlChannel, MessageChannel, QueueUrls):
         return shared(key, lambda: make(*args, config=base.merge(Config(**chosen)), **kwargs))
 
 
-class Transport(SQS.Transport):
+class Transport(MessageTransport):
     """Amazon SQS with direct, topic and fanout exchanges."""
 
     Channel = Channel
-    implements = SQS.Transport.implements.extend(exchange_type=frozenset({"direct", "topic", "fanout"}))
+    implements = MessageTransport.implements.extend(exchange_type=frozenset({"direct", "topic", "fanout"}))
     polling_interval = 0  # every poll is a long one

@@ -9,106 +9,97 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tasks.sqs.batches import split
+from tasks.sqs.custody import Custody, Lease
 from tasks.sqs.quotas import MAX_IN_FLIGHT_S
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# Extended three times per timeout: two beats may fail before the message comes back.
+# Extended three times per timeout; after a failure the next try comes sooner. Several may fail before the message
+# comes back.
 BEATS_PER_TIMEOUT = 3
+RETRIES_PER_BEAT = 4
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Held:
-    """A message in this worker's hands."""
-
-    queue_url: str
-    receipt_handle: str
-    received_at_s: float
-
-
-def extension_s(held: Held, timeout_s: int, now_s: float) -> int:
+def extension_s(lease: Lease, timeout_s: int, now_s: float) -> int:
     """Return the visibility timeout to ask for: the base timeout, or what is left of SQS's 12 hours; 0 for none.
 
-    >>> extension_s(Held("", "", 0.0), 60, 43_190.0)
+    >>> extension_s(Lease("", "", "", "", received_at_s=0.0), timeout_s=60, now_s=43_190.0)
     10
     """
-    return max(0, min(timeout_s, int(held.received_at_s + MAX_IN_FLIGHT_S - now_s)))
+    return max(0, min(timeout_s, int(lease.received_at_s + MAX_IN_FLIGHT_S - now_s)))
 
 
 class VisibilityHeartbeat:
-    """Extends every held message from a thread of its own, so that a busy main loop cannot delay it."""
+    """Extends every message in custody from a thread of its own, so that a busy main loop cannot delay it."""
 
-    def __init__(self, client: Callable[[], SQSClient], timeout_s: int) -> None:
+    def __init__(self, client: SQSClient, custody: Custody, timeout_s: int) -> None:
         self._client = client
+        self._custody = custody
         self._timeout_s = timeout_s
-        self._held: dict[str, Held] = {}
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sqs-visibility", daemon=True)
+        self._thread.start()
 
-    def hold(self, queue_url: str, receipt_handle: str) -> None:
-        """Start to extend a message that was just received."""
-        with self._lock:
-            self._held[receipt_handle] = Held(queue_url, receipt_handle, time.monotonic())
-            if self._thread is None:
-                self._stop.clear()
-                self._thread = threading.Thread(target=self._run, name="sqs-visibility", daemon=True)
-                self._thread.start()
-
-    def release(self, receipt_handle: str) -> None:
-        """Stop at once: the message is finished or given back."""
-        with self._lock:
-            self._held.pop(receipt_handle, None)
-
-    def stop(self) -> None:
-        """End the thread; messages still held are given up to their visibility timeout."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            self._held.clear()
-        self._stop.set()
-        if thread is not None:
-            thread.join()
+    def close(self) -> None:
+        """End, as soon as no task is left that waits or runs."""
+        self._closing.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._timeout_s / BEATS_PER_TIMEOUT):
-            with self._lock:
-                held = list(self._held.values())
-            by_queue: defaultdict[str, list[Held]] = defaultdict(list)
-            for message in held:
-                by_queue[message.queue_url].append(message)
-            for queue_url, messages in by_queue.items():
-                for part in split(messages):
-                    self._extend(queue_url, part)
+        beat_s = self._timeout_s / BEATS_PER_TIMEOUT
+        pause_s = beat_s
+        while True:
+            if self._closing.wait(pause_s):
+                if not self._custody.unfinished():
+                    return
+                time.sleep(pause_s)
+            pause_s = beat_s if self._beat() else beat_s / RETRIES_PER_BEAT
 
-    def _extend(self, queue_url: str, messages: list[Held]) -> None:
-        with self._lock:  # not those that were finished since
-            messages = [message for message in messages if message.receipt_handle in self._held]
+    def _beat(self) -> bool:
+        """Extend all messages; tell whether SQS answered."""
+        held = [lease for lease in self._custody.unfinished() if not lease.lost]
+        leases = sorted(held, key=attrgetter("queue_url"))
+        answered = True
+        for queue_url, of_queue in groupby(leases, attrgetter("queue_url")):
+            for part in split(list(of_queue)):
+                answered &= self._extend(queue_url, part)
+        return answered
+
+    def _extend(self, queue_url: str, leases: list[Lease]) -> bool:
         now_s = time.monotonic()
-        asked = [(message, extension_s(message, self._timeout_s, now_s)) for message in messages]
+        # Read again: a task may have ended while the beat's earlier batches were sent.
+        current = [lease for lease in map(self._custody.get, (lease.tag for lease in leases)) if lease is not None]
+        asked = [(lease, extension_s(lease, self._timeout_s, now_s)) for lease in current if not lease.finished]
+        for lease in (lease for lease, seconds in asked if not seconds):
+            self._lose(lease, "it was held for 12 hours, the longest that SQS allows")
         entries = [
-            {"Id": str(number), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
-            for number, (message, seconds) in enumerate(asked)
-            if seconds > 0
+            {"Id": str(number), "ReceiptHandle": lease.receipt_handle, "VisibilityTimeout": seconds}
+            for number, (lease, seconds) in enumerate(asked)
+            if seconds
         ]
         if not entries:
-            return
+            return True
         try:
-            answer = self._client().change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)  # type: ignore[arg-type]  # dicts of the right shape
+            answer = self._client.change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)  # type: ignore[arg-type]  # dicts of the right shape
         except (BotoCoreError, ClientError) as error:
-            log.warning("%d messages not kept invisible, trying again at the next beat: %s", len(entries), error)
-            return
+            log.warning("%d messages not kept invisible, trying again soon: %s", len(entries), error)
+            return False
         for failure in answer.get("Failed", []):
-            log.info("message not kept invisible: %s %s", failure["Code"], failure.get("Message", ""))
-            if failure["SenderFault"]:  # deleted, or delivered to another worker meanwhile
-                self.release(asked[int(failure["Id"])][0].receipt_handle)
+            self._lose(asked[int(failure["Id"])][0], f"{failure['Code']} {failure.get('Message', '')}")
+        return True
+
+    def _lose(self, asked: Lease, why: str) -> None:
+        lease = self._custody.get(asked.tag)
+        # Finished or received anew since it was asked for: nothing is lost.
+        if lease is not None and not lease.finished and lease.receipt_handle == asked.receipt_handle:
+            self._custody.lose(lease.tag)
+            log.warning("message %s is worked on, and may be delivered again: %s", lease.message_id, why)

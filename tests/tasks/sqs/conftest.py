@@ -55,7 +55,7 @@ def broker(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Broker:
     dead_letters_url = sqs.create_queue(QueueName=f"{queue}-dead-letters")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead_letters_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES + 1})
-    attributes = {"RedrivePolicy": redrive, "VisibilityTimeout": str(VISIBILITY_TIMEOUT_S)}
+    attributes: Any = {"RedrivePolicy": redrive, "VisibilityTimeout": str(VISIBILITY_TIMEOUT_S)}
     url = sqs.create_queue(QueueName=queue, Attributes=attributes)["QueueUrl"]
     boto3.client("s3").create_bucket(Bucket=queue)
     environ = {**os.environ, "TEST_QUEUE": queue, "TEST_BUCKET": queue, "TEST_CONTROL_PREFIX": queue[:16]}

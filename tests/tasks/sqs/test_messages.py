@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from local.processes import Supervised, wait_until
-from tasks.sqs.message_channel import DelayTooLongError
+from tasks.sqs.delay import DelayTooLongError
 from tasks.sqs.sends import Call, send_many
 from tests.tasks.sqs.conftest import VISIBILITY_TIMEOUT_S, Broker
 
@@ -124,7 +124,7 @@ def test_a_task_that_kills_its_worker_ends_as_a_readable_failure_and_a_dead_lett
         worker = start_worker(f"victim-{attempt}")
         worker.process.wait(20)
     start_worker("last")
-    with pytest.raises(Exception, match="Started 2 times, and each time its worker ended"):
+    with pytest.raises(Exception, match="2 times, and each worker ended before the task did"):
         result.get(timeout=20)
     names = ["ApproximateNumberOfMessages"]
 

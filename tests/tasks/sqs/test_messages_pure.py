@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tasks.sqs.batches import split
-from tasks.sqs.message_channel import DelayTooLongError, delay_s
-from tasks.sqs.visibility import Held, extension_s
+from tasks.sqs.custody import Lease
+from tasks.sqs.delay import DelayTooLongError, delay_s
+from tasks.sqs.visibility import extension_s
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 KIB = 1024
@@ -64,4 +65,4 @@ def test_an_eta_beyond_sqs_s_limit_is_refused() -> None:
 )
 def test_a_message_is_kept_invisible_for_12_hours_at_most(held_s: float, expected_s: int) -> None:
     """SQS counts 12 hours from the receive and refuses more."""
-    assert extension_s(Held("queue", "handle", 0.0), 60, held_s) == expected_s
+    assert extension_s(Lease("queue", "id", "tag", "handle", received_at_s=0.0), 60, held_s) == expected_s
