@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Emulators:
 
     aws_port: int
     ec2_port: int
+    processes: tuple[Supervised, ...] = ()
 
     @property
     def aws_url(self) -> str:
@@ -94,8 +95,10 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def running_emulators(log_dir: Path) -> Iterator[Emulators]:
+def running_emulators(log_dir: Path, state_dir: Path | None = None) -> Iterator[Emulators]:
     """Start both emulators on free ports, wait until they answer, stop them at the end.
+
+    With `state_dir`, what S3, SQS and SNS hold outlives a clean restart.
 
     Raises:
         TimeoutError: an emulator did not answer in time; its log is in `log_dir`.
@@ -103,7 +106,9 @@ def running_emulators(log_dir: Path) -> Iterator[Emulators]:
     """
     emulators = Emulators(free_port(), free_port())
     with ExitStack() as stack:
-        for command in emulators.commands():
-            stack.callback(Supervised.start(command, dict(os.environ), log_dir).stop)
+        started = []
+        for command in emulators.commands(state_dir):
+            started.append(Supervised.start(command, dict(os.environ), log_dir))
+            stack.callback(started[-1].stop)
         wait_until(emulators.healthy, START_DEADLINE_S, f"the emulators' health (logs in {log_dir})")
-        yield emulators
+        yield replace(emulators, processes=tuple(started))

@@ -35,15 +35,18 @@ class Client:
         """Ask for one result."""
         return requests.get(f"{self.url}/results/{task_id}", timeout=30)
 
-    def wait(self, ids: Sequence[str], deadline_s: float = RESULT_DEADLINE_S) -> list[dict[str, Any]]:
-        """Wait until every id has a result; return them in order."""
+    def wait(
+        self, ids: Sequence[str], deadline_s: float = RESULT_DEADLINE_S, *, outage: bool = False
+    ) -> list[dict[str, Any]]:
+        """Wait until every id has a result; return them in order. In an outage, 503 means "ask again"."""
+        waiting = {202, 503} if outage else {202}
         results: dict[str, dict[str, Any]] = {}
 
         def all_there() -> bool:
             for task_id in ids:
                 if task_id not in results:
                     answer = self.result(task_id)
-                    assert answer.status_code in {200, 202}, answer.text
+                    assert answer.status_code in {200, *waiting}, answer.text
                     if answer.status_code == 200:
                         results[task_id] = answer.json()
             return len(results) == len(ids)
