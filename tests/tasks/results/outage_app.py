@@ -13,7 +13,7 @@ queue = os.environ["OUTAGE_QUEUE"]
 app = Celery("outage")
 app.conf.update(
     broker_url="sqs://",
-    broker_transport=os.environ.get("OUTAGE_TRANSPORT", "sqs"),
+    broker_transport="tasks.sqs.transport:Transport",
     broker_transport_options={"region": os.environ["AWS_REGION"], "visibility_timeout": 20, "wait_time_seconds": 1},
     task_default_queue=queue,
     task_queues=(Queue(queue),),
