@@ -33,12 +33,12 @@ RETRY_BACKOFF_MAX_S = 60
     retry_jitter=True,
     max_retries=settings.task_max_retries,
 )
-def classify(_task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
+def classify(task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
     """Classify the photo stored under `key`; `name` is what its owner called it.
 
     Returns:
         What the user reads: name, label, confidence (0 to 1), the five likeliest labels, the model's name and
-        the seconds that each part took.
+        the seconds that each part took, the wait in the queue included.
 
     Raises:
         BadImage: the photo cannot be decoded; it is not tried again.
@@ -46,6 +46,8 @@ def classify(_task: Task[..., Any], key: str, *, name: str) -> dict[str, object]
         StoreUnavailable: S3 could not be reached, after all retries.
         InferenceTimeout: the model did not answer within TASK_TIME_LIMIT_S.
     """
+    sent_at_s = task.request.sqs["sent_at_s"]  # type: ignore[attr-defined]  # set by the transport
+    queue_s = max(0.0, time.time() - sent_at_s)  # two machines' clocks may differ
     watch = Stopwatch(time.perf_counter)
     data = image_store(settings).get(key)
     watch.lap("fetch_s")
@@ -59,5 +61,5 @@ def classify(_task: Task[..., Any], key: str, *, name: str) -> dict[str, object]
         "confidence": prediction.confidence,
         "top": [{"label": label, "confidence": confidence} for label, confidence in prediction.top],
         "model": engine().model_name,
-        "timings": watch.laps,
+        "timings": {"queue_s": round(queue_s, 3)} | watch.laps,
     }
