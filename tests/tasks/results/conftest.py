@@ -11,19 +11,26 @@ import pytest
 from celery import Celery
 
 from bench.counting_proxy import CountingProxy, counting_proxy
-from local.emulators import Emulators
+from local.emulators import ACCESS_KEY, REGION, Emulators
 from tests.tasks.results.apps import make_celery
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+@pytest.fixture(scope="session")
+def s3_client(emulators: Emulators) -> S3Client:
+    """boto3's S3 client for the emulator; making one takes longer than most tests here."""
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": ACCESS_KEY}
+    return boto3.client("s3", endpoint_url=emulators.aws_url, region_name=REGION, **keys)
+
+
 @pytest.fixture
-def s3(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> S3Client:
+def s3(s3_client: S3Client, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> S3Client:
     """boto3's S3 client for the emulator; this process has the emulator's keys."""
     for name, value in emulators.environ.items():
         monkeypatch.setenv(name, value)
-    return boto3.client("s3")
+    return s3_client
 
 
 @pytest.fixture
