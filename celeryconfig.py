@@ -5,6 +5,7 @@ The only module that reads the environment when it is imported; a wrong setting 
 
 import logging
 import os
+from datetime import timedelta
 
 from kombu import Exchange, Queue
 
@@ -61,3 +62,4 @@ result_backend_transport_options = {
     "endpoint_url": settings.s3_url,
 }
 result_extended = True
+result_expires = timedelta(days=settings.expire_days)

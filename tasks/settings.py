@@ -99,7 +99,7 @@ class Settings(EnvironmentSettings):
         45, alias="TASK_TIME_LIMIT_S", ge=1, description="seconds after which one classification is given up"
     )
     task_max_retries: int = Field(
-        5, alias="TASK_MAX_RETRIES", ge=0, le=20, description="retries when S3 or SQS cannot be reached"
+        10, alias="TASK_MAX_RETRIES", ge=0, le=20, description="retries when S3 or SQS cannot be reached"
     )
     max_receives: int = Field(
         3,
