@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections import deque
 from functools import cached_property
 from queue import Empty
 from typing import Any, ClassVar
@@ -48,6 +48,7 @@ class ControlChannel(SQS.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._drain_timeout_s: float | None = None
+        self._replies: dict[str, deque[Payload]] = {}
         super().__init__(*args, **kwargs)
 
     @cached_property
@@ -98,6 +99,7 @@ class ControlChannel(SQS.Channel):
 
     def after_reply_message_received(self, queue: str) -> None:
         """Keep the queue of replies for the next call."""
+        self._replies.pop(queue, None)
         self.plane.replies.give_back(queue)
 
     # Sending
@@ -146,27 +148,27 @@ class ControlChannel(SQS.Channel):
     # Receiving
 
     def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
-        """Consume from a queue; beside an event loop a node's queue is polled by the loop."""
+        """Consume from a queue; beside an event loop a node's commands are handed over to the loop."""
         tag = super().basic_consume(queue, *args, **kwargs)
         if self.hub and kind_of(queue) is Kind.NODE:
-            self.hub.call_soon(self._start_poll, queue)
+            self.hub.call_soon(self._consume_commands, queue)
         return tag
 
-    def _start_poll(self, queue: str) -> None:
+    def _consume_commands(self, queue: str) -> None:
         if queue in self._active_queues:
             deliver = self.connection._callbacks[queue]  # noqa: SLF001 - where kombu keeps the consumer
-            self.plane.poll(queue).start(self.hub, lambda payload: deliver(self._noted(queue, payload)))
+            self.plane.subscription(queue).consume(self.hub, lambda payload: deliver(self._noted(queue, payload)))
 
     def _schedule_queue(self, queue: str) -> None:
         if not is_control_queue(queue):
             super()._schedule_queue(queue)
 
     def basic_cancel(self, consumer_tag: str) -> Any:
-        """Cancel a consumer; a subscriber's queue goes with it."""
+        """Cancel a consumer; a subscriber's queue goes with it, a node's waits for the next consumer."""
         queue = self._tag_to_queue.get(consumer_tag, "")
         cancelled = super().basic_cancel(consumer_tag)
         if kind_of(queue) is Kind.NODE:
-            self.plane.poll(queue).stop()
+            self.plane.subscription(queue).pause()
         elif kind_of(queue) is Kind.EVENTS:
             self.plane.close_inbox(queue)
         return cancelled
@@ -177,36 +179,41 @@ class ControlChannel(SQS.Channel):
         return super().drain_events(timeout=timeout, callback=callback, **kwargs)
 
     def _get_bulk(self, queue: str, *args: Any, **kwargs: Any) -> None:
-        if not is_control_queue(queue):
+        kind = kind_of(queue)
+        if kind is None:
             super()._get_bulk(queue, *args, **kwargs)
-            return
-        timeout_s = self._drain_timeout_s
-        if kind_of(queue) is Kind.EVENTS:
-            payloads = self.plane.subscription(queue).get(timeout_s)
+        elif kind is Kind.REPLIES:
+            self._deliver_reply(queue)
         else:
-            payloads = list(self._receive(queue, WAIT_S if timeout_s is None else min(WAIT_S, math.ceil(timeout_s))))
-        if not payloads:
-            raise Empty
-        for payload in payloads:
-            self.connection._deliver(payload, queue)  # noqa: SLF001 - as kombu's own channels do
+            payload = self.plane.subscription(queue).get(self._drain_timeout_s)
+            self.connection._deliver(self._noted(queue, payload), queue)  # noqa: SLF001 - as kombu's own channels do
 
-    def _receive(self, queue: str, wait_s: int) -> Iterator[Payload]:
-        """Yield what came for a call; SQS waits in whole seconds."""
-        found = self.plane.inbox(queue)
+    def _deliver_reply(self, call: str) -> None:
+        """Hand over one reply: kombu counts the replies it waits for by the times that it waits."""
+        if call not in self._replies:
+            self._replies[call] = deque()
+        replies = self._replies[call]
+        if not replies:
+            replies.extend(reply for reply in self._receive_replies(call) if _answers(reply, call))
+        if not replies:
+            raise Empty
+        self.connection._deliver(replies.popleft(), call)  # noqa: SLF001 - as kombu's own channels do
+
+    def _receive_replies(self, call: str) -> list[Payload]:
+        """Wait for replies; SQS waits in whole seconds."""
+        timeout_s = self._drain_timeout_s
+        found = self.plane.inbox(call)
         try:
             answer = self.plane.polling_sqs.receive_message(
-                QueueUrl=found.url, MaxNumberOfMessages=MAX_MESSAGES, WaitTimeSeconds=wait_s
+                QueueUrl=found.url,
+                MaxNumberOfMessages=MAX_MESSAGES,
+                WaitTimeSeconds=WAIT_S if timeout_s is None else min(WAIT_S, math.ceil(timeout_s)),
             )
         except ClientError as error:
             if is_missing(error):
                 self.plane.queues.forget(found)
             raise
-        for payload in self._opener.open(answer.get("Messages", [])):
-            info = payload["properties"]["delivery_info"]
-            if kind_of(queue) is Kind.NODE or reply_queue(info["exchange"], info["routing_key"]) == queue:
-                yield self._noted(queue, payload)
-            else:
-                log.debug("a reply came too late for its call: %s", info)
+        return self._opener.open(answer.get("Messages", []))
 
     @cached_property
     def _opener(self) -> Opener:
@@ -218,3 +225,9 @@ class ControlChannel(SQS.Channel):
         if kind_of(queue) is Kind.NODE and isinstance(named, dict) and parse(named["name"], self.plane.prefix):
             self.plane.routes.note(named["call"], self.plane.url_beside(queue, named["name"]))
         return payload
+
+
+def _answers(reply: Payload, call: str) -> bool:
+    """Tell whether a reply is to this call, not to one that had the queue before and gave up waiting."""
+    info = reply["properties"]["delivery_info"]
+    return reply_queue(info["exchange"], info["routing_key"]) == call

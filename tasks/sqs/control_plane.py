@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from tasks.sqs.control_queues import ControlQueue, ControlQueues
 from tasks.sqs.event_publisher import EventPublisher
 from tasks.sqs.names import EVENTS_EXCHANGE, Kind, checked_prefix, kind_of, node_of
-from tasks.sqs.node_poll import NodePoll
 from tasks.sqs.replies import ReplyQueues, ReplyRoutes
 from tasks.sqs.subscription import Subscription
 from tasks.sqs.topics import Topics
@@ -75,7 +74,6 @@ class ControlPlane:
         self._lock = threading.Lock()
         self._inboxes: dict[str, ControlQueue] = {}
         self._exchanges: dict[str, str] = {}
-        self._polls: dict[str, NodePoll] = {}
         self._subscriptions: dict[str, Subscription] = {}
 
     def open_inbox(self, queue: str, exchange: str) -> None:
@@ -85,16 +83,22 @@ class ControlPlane:
         self.inbox(queue)
 
     def inbox(self, queue: str) -> ControlQueue:
-        """Return the queue that stands behind Celery's name; one that somebody deleted is made anew."""
-        kind = kind_of(queue)
-        if kind is Kind.REPLIES:
+        """Return the queue that stands behind Celery's name; one that somebody deleted is made anew.
+
+        Raises:
+            LookupError: no queue was opened under this name, or it was closed.
+        """
+        if kind_of(queue) is Kind.REPLIES:
             return self.replies.lend(queue)
         with self._lock:
+            exchange = self._exchanges.get(queue)
+            if exchange is None:
+                raise LookupError(f"no control queue is open for {queue}")
             known = self._inboxes.get(queue)
             if known is None or not self.queues.has(known):
+                kind = kind_of(queue) or Kind.EVENTS
                 owner = node_of(queue) if kind is Kind.NODE else process_name()
-                known = self.queues.create(kind or Kind.EVENTS, owner, self._exchanges[queue])
-                self._inboxes[queue] = known
+                known = self._inboxes[queue] = self.queues.create(kind, owner, exchange)
             return known
 
     def url_beside(self, queue: str, name: str) -> str:
@@ -104,6 +108,7 @@ class ControlPlane:
     def close_inbox(self, queue: str) -> None:
         """Delete the queue of a subscriber that went away."""
         with self._lock:
+            self._exchanges.pop(queue, None)
             known = self._inboxes.pop(queue, None)
             subscription = self._subscriptions.pop(queue, None)
         if subscription is not None:
@@ -111,15 +116,8 @@ class ControlPlane:
         if known is not None:
             self.queues.delete(known)
 
-    def poll(self, queue: str) -> NodePoll:
-        """Return the polling of a node's queue."""
-        with self._lock:
-            if queue not in self._polls:
-                self._polls[queue] = NodePoll(self.sqs, lambda: self.inbox(queue), self.queues.forget)
-            return self._polls[queue]
-
     def subscription(self, queue: str) -> Subscription:
-        """Return the receiving from a subscriber's queue."""
+        """Return the receiving from the queue of a node or a subscriber."""
         with self._lock:
             if queue not in self._subscriptions:
                 self._subscriptions[queue] = Subscription(
@@ -130,8 +128,8 @@ class ControlPlane:
     def close(self) -> None:
         """Publish the last events and delete the queues of this process."""
         self.events.close()
-        for subscription in self._subscriptions.values():
-            subscription.stop()
+        for queue in list(self._exchanges):
+            self.close_inbox(queue)
         self.queues.close()
 
 
@@ -153,7 +151,8 @@ def plane_of_process(key: tuple[object, ...], make: Callable[[], ControlPlane]) 
 
 
 @atexit.register
-def _close_all() -> None:
+def close_planes() -> None:
+    """Delete all control queues of this process; for a clean exit, and for tests that outlive their broker."""
     for plane in list(_planes.values()):
         plane.close()
     _planes.clear()

@@ -85,6 +85,20 @@ class Topics:
             if error.response["Error"]["Code"] not in NO_SUCH_TOPIC:
                 raise
 
+    def subscriptions(self) -> dict[str, str]:
+        """Return the deployment's subscriptions: their ARNs, each with the ARN of the queue it delivers to."""
+        found: dict[str, str] = {}
+        for topic_arn in self._all():
+            pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn)
+            found |= {entry["SubscriptionArn"]: entry["Endpoint"] for page in pages for entry in page["Subscriptions"]}
+        return found
+
+    def _all(self) -> set[str]:
+        pages = self._sns.get_paginator("list_topics").paginate()
+        arns = {topic["TopicArn"] for page in pages for topic in page["Topics"]}
+        ours = {arn for arn in arns if arn.rpartition(":")[2].startswith(f"{self._prefix}_")}
+        return ours | set(self._predefined.values())
+
 
 def queue_arn(topic_arn: str, queue_name: str) -> str:
     """Return the ARN of a queue beside a topic, in the same account and region.

@@ -1,0 +1,7 @@
+"""What ``celery -A tasks.app flower`` reads: SQS's pages, and no Flower without a password but on this machine."""
+
+from tasks.sqs.flower import install
+
+install()
+
+tasks_columns = "name,uuid,state,args,result,received,runtime,worker"
