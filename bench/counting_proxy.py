@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -18,10 +18,12 @@ UPSTREAM_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it arrived."""
+    """A request as it arrived; of SQS and SNS with its action, whose body only `instead` sees."""
 
     method: str
     path: str
+    action: str = ""
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ def counting_proxy(target_url: str) -> Iterator[CountingProxy]:
             thread.join()
 
 
+def _form_action(body: bytes) -> str:
+    return body.partition(b"Action=")[2].partition(b"&")[0].decode() if body.startswith(b"Action=") else ""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # headers and body leave together
@@ -93,8 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
         if proxy.hang_up:
             self.close_connection = True
             return
-        call = Call(self.command, self.path)
-        proxy.calls.append(call)
+        # SQS: "AmazonSQS.SendMessage" in a header; SNS: "Publish" in a form.
+        action = self.headers.get("x-amz-target") or _form_action(body)
+        call = Call(self.command, self.path, action, body)
+        proxy.calls.append(replace(call, body=b""))
         answer = proxy.instead(call) if proxy.instead else None
         if answer is None:
             self.pass_on(body)

@@ -37,7 +37,7 @@ def settle_dead_letters(app: Celery[Any], queue: str = "", *, known: set[str]) -
         The ids of the tasks whose failure was stored now.
 
     Raises:
-        LookupError: the queue has no dead-letter queue.
+        LookupError: there is no such queue, or it has no dead-letter queue.
         kombu.exceptions.OperationalError: SQS cannot be reached.
         botocore.exceptions.BotoCoreError: SQS cannot be reached.
         botocore.exceptions.ClientError: SQS refuses.

@@ -67,7 +67,7 @@ def read(body: str) -> dict[str, Any]:
     """
     try:
         envelope = loads(body if body.lstrip().startswith("{") else base64.b64decode(body, validate=True))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(f"neither JSON nor base64 of it: {error}") from error
     if not isinstance(envelope, dict):
         raise UnreadableError(f"a JSON {type(envelope).__name__}, not an object")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from celery import states
+from kombu.transport.SQS.exceptions import DoesNotExistQueueException
 
 from tasks.sqs.batches import split
 from tasks.sqs.burial import CAUSE, RedrivePolicy, redrive_policy
@@ -96,7 +97,7 @@ class DeadLetters:
     """The dead letters of one of an app's queues, by default of its default queue.
 
     Raises:
-        LookupError: the queue has no dead-letter queue.
+        LookupError: there is no such queue, or it has no dead-letter queue.
     """
 
     def __init__(self, app: Celery[Any], queue: str = "") -> None:
@@ -104,7 +105,10 @@ class DeadLetters:
         with app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             self._sqs: SQSClient = channel.sqs()
-            self._url: str = channel._new_queue(queue or app.conf.task_default_queue)  # noqa: SLF001 - the name's one home
+            try:
+                self._url: str = channel._new_queue(queue or app.conf.task_default_queue)  # noqa: SLF001 - kombu has no public name for it
+            except DoesNotExistQueueException as error:
+                raise LookupError(str(error)) from error
         policy = redrive_policy(self._sqs, self._url)
         if policy is None:
             raise LookupError(f"queue {self._url.rpartition('/')[2]} has no dead-letter queue")

@@ -17,6 +17,8 @@ from functools import cached_property, partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
+from celery.states import SUCCESS
+from kombu.asynchronous import set_event_loop
 from kombu.transport import SQS
 
 from tasks.sqs import worker
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 DEFAULT_VISIBILITY_TIMEOUT_S = 60
+# A request is worth its price for this part of what may be prefetched; for less, others are waited for a moment.
+WORTH_A_REQUEST = 0.75
+WAKE_BYTES = 4096
 # A worker that ends waits for its last poll, this much longer than the poll may take.
 POLL_MARGIN_S = 3.0
 
@@ -123,10 +128,10 @@ class MessageChannel(SQS.Channel):
         return receive
 
     def _room(self) -> tuple[int, int]:
-        """Return how many messages may come, and how many make a request worth its price: half of what ever may."""
+        """Return how many messages may come, and how many make a request worth its price."""
         most = min(self.qos.prefetch_count or MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES)
         free = self.qos.can_consume_max_estimate()
-        return min(most if free is None else free, MAX_BATCH_ENTRIES), math.ceil(most / 2)
+        return min(most if free is None else free, MAX_BATCH_ENTRIES), math.ceil(most * WORTH_A_REQUEST)
 
     def _tell_receivers(self) -> None:
         for receiver in self._receivers.values():
@@ -160,6 +165,8 @@ class MessageChannel(SQS.Channel):
         finally:  # the consumer is gone, or a task of the solo pool ends its worker
             self._inbox.give_back(url, waiting)
             self._tell_receivers()
+            # The solo pool has ended tasks meanwhile; their acknowledgements wait in the loop.
+            self.connection.wake_event_loop()
 
     def _deliver_one(self, url: str, message: Incoming, callback: Callable[[dict[str, Any]], object]) -> None:
         if not self._inbox.take(url, message):
@@ -192,7 +199,7 @@ class MessageChannel(SQS.Channel):
             log.exception("the failure of message %s could not be stored; it will come again", message.message_id)
             self._inbox.leave(message.receipt_handle)
             return
-        if state == "SUCCESS":  # what failed, each time, was its acknowledgement
+        if state == SUCCESS:  # what failed, each time, was its acknowledgement
             self._inbox.delete(message.receipt_handle)
         else:
             self._bury(url, message.receipt_handle, message.body, str(error))
@@ -276,10 +283,22 @@ class MessageTransport(SQS.Transport):
         return Inbox(client, channel.visibility_timeout)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Give the event loop a socket to watch: without any it sleeps, and no receiver can wake it."""
+        """Let the connection's channels work in an event loop that can be woken.
+
+        When Celery opens a connection anew it resets its loop, and kombu forgets by that which loop is current: no
+        channel would ever poll again. And without a socket to watch a loop sleeps, whoever wants to wake it.
+        """
         super().register_with_event_loop(connection, loop)
+        set_event_loop(loop)
+        for channel in self.channels:
+            channel.hub = loop
         self._event_loop, self._sockets = loop, socket.socketpair()
-        loop.add_reader(self._sockets[0].fileno(), lambda: None)
+        loop.add_reader(self._sockets[0].fileno(), self._sockets[0].recv, WAKE_BYTES)
+
+    def wake_event_loop(self) -> None:
+        """Let the loop look for what its own thread has put off: it does so only after something happened."""
+        if self._sockets:
+            self._sockets[1].send(b"\0")
 
     def close_connection(self, connection: Any) -> None:
         """Close the channels, then settle what is left of their messages."""

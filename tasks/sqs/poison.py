@@ -38,13 +38,13 @@ def store_failure(app: Celery[Any], envelope: Mapping[str, Any], error: Exceptio
 
     Callbacks for errors, chains and groups learn of it as of any failure.
     """
-    headers = envelope["headers"]
+    task_id = envelope["headers"].get("id")
     backend: Any = app.backend
-    if isinstance(backend, DisabledBackend):
+    if task_id is None or isinstance(backend, DisabledBackend):
         return states.PENDING
-    state = str(backend.get_state(headers["id"]))
+    state = str(backend.get_state(task_id))
     if state not in states.READY_STATES:
-        backend.mark_as_failure(headers["id"], error, request=_request(app, envelope))
+        backend.mark_as_failure(task_id, error, request=_request(app, envelope))
     return state
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ START_DEADLINE_S = 30.0
 MAX_RECEIVES = 2
 # Short, so that a killed worker's messages are back while a test waits.
 VISIBILITY_TIMEOUT_S = 3
+WATCH_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,23 @@ class Broker:
         found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
 
+    def dead_letters(self) -> int:
+        """Return how many dead letters there are."""
+        name = "ApproximateNumberOfMessages"
+        found = self.sqs.get_queue_attributes(QueueUrl=self.dead_letters_url, AttributeNames=[name])["Attributes"]
+        return int(found[name])
+
     def wait_empty(self, deadline_s: float) -> None:
         """Wait until no message is visible or in flight."""
         wait_until(lambda: self.counts() == (0, 0), deadline_s, f"an empty queue; now {self.counts()}")
+
+
+def throughout(seconds: float, condition: Callable[[], bool]) -> None:
+    """Watch that something holds for as long as that."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        assert condition()
+        time.sleep(WATCH_INTERVAL_S)
 
 
 @pytest.fixture
@@ -78,14 +94,14 @@ def app(broker: Broker) -> Iterator[Any]:
 
 @pytest.fixture
 def start_worker(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
-    """Start workers of the test's app; they end with the test."""
+    """Start workers of the test's app; they are killed when the test is over."""
     with ExitStack() as workers:
 
         def start(name: str = "worker", *options: str, **environ: str) -> Supervised:
             argv = (sys.executable, "-m", "celery", "-A", "tests.tasks.sqs.message_app", "worker", "-n", f"{name}@test")
             command = Command(name, (*argv, "-l", "INFO", "-c", "2", *options))
             worker = Supervised.start(command, {**broker.environ, **environ}, tmp_path)
-            workers.callback(worker.stop)
+            workers.callback(worker.kill)
             begun = worker.log.stat().st_size if worker.log.exists() else 0
             wait_until(
                 lambda: b" ready." in worker.log.read_bytes()[begun:] or not worker.alive(),

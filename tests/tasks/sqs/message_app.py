@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, Task
+from celery.worker.control import control_command
 from kombu import Exchange, Queue
 
 QUEUE = os.environ["TEST_QUEUE"]
 
 app = Celery("messages")
 app.conf.update(
-    broker_url="sqs://",
+    broker_url=os.environ.get("TEST_BROKER_URL", "sqs://"),
     broker_transport="tasks.sqs.transport:Transport",
     broker_connection_retry_on_startup=True,
     broker_transport_options={
         "region": "us-east-1",
+        "is_secure": False,
         "visibility_timeout": int(os.environ.get("TEST_VISIBILITY_TIMEOUT_S", "60")),
-        "wait_time_seconds": 2,
+        "wait_time_seconds": 1,
         "control_prefix": os.environ.get("TEST_CONTROL_PREFIX", "messages"),
         "max_receives": 2,
     },
@@ -29,6 +31,7 @@ app.conf.update(
     task_queues=(Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE),),
     task_create_missing_queues=False,
     task_acks_late=True,
+    task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     worker_pool=os.environ.get("TEST_POOL", "tasks.pool:TaskPool"),
     result_backend="tasks.results:S3ResultBackend",
@@ -64,3 +67,22 @@ def kill_worker() -> None:
 def told(self: Task[..., Any]) -> dict[str, float]:
     """Return what the transport tells a task of its message."""
     return dict(self.request.sqs)  # type: ignore[attr-defined]  # set by the transport
+
+
+@app.task(bind=True)
+def retry_once(self: Task[..., Any], seconds: float) -> float:
+    """Fail the first time; return, the second time, how long SQS kept the retry."""
+    if not self.request.retries:
+        raise self.retry(countdown=seconds, kwargs={"seconds": seconds})
+    return time.time() - float(self.request.sqs["sent_at_s"])  # type: ignore[attr-defined]  # set by the transport
+
+
+@control_command()
+def lose_connection(state: Any) -> str:
+    """Let the worker's event loop meet a connection error."""
+    state.consumer.hub.call_soon(_lose_connection)
+    return "ok"
+
+
+def _lose_connection() -> None:
+    raise ConnectionResetError("the test says so")

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.stack
 StartWorker = Callable[..., Supervised]
 ADD = "tests.tasks.sqs.message_app.add"
 NOTE = "tests.tasks.sqs.message_app.note"
-KILL = "tests.tasks.sqs.message_app.kill_worker"
 TOLD = "tests.tasks.sqs.message_app.told"
 
 
@@ -50,10 +49,10 @@ def test_a_countdown_is_held_back_by_sqs(app: Any, broker: Broker, start_worker:
     """The worker does not see the task before it is due, so a worker that dies meanwhile costs nothing."""
     start_worker()
     begin_s = time.monotonic()
-    result = app.send_task(ADD, (1, 2), countdown=3)
+    result = app.send_task(ADD, (1, 2), countdown=2)
     assert broker.counts() == (0, 0)
     assert result.get(timeout=20) == 3
-    assert time.monotonic() - begin_s >= 2.9
+    assert time.monotonic() - begin_s >= 1.9
 
 
 def test_a_countdown_beyond_15_minutes_is_refused_when_sent(app: Any) -> None:
@@ -76,7 +75,7 @@ def test_a_dead_workers_messages_are_back_within_the_visibility_timeout(
     app: Any, broker: Broker, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     """One of two workers is killed: its tasks run again elsewhere, a long one of the survivor runs once."""
-    long = app.send_task(NOTE, (str(tmp_path), "long", 14))
+    long = app.send_task(NOTE, (str(tmp_path), "long", 9))
     survivor = start_worker("survivor")
     wait_until(lambda: broker.counts() == (0, 1), 10, "the survivor's task")
     victim = start_worker("victim")
@@ -89,50 +88,6 @@ def test_a_dead_workers_messages_are_back_within_the_visibility_timeout(
     assert long.get(timeout=20) == "long"
     assert len(list(tmp_path.glob("long-*"))) == 1
     assert survivor.alive()
-
-
-def test_a_stopped_worker_hides_nothing(app: Any, broker: Broker, start_worker: StartWorker, tmp_path: Path) -> None:
-    """After a warm shutdown amid work every unfinished message is visible at once, and none runs twice."""
-    worker = start_worker()
-    for number in range(12):
-        app.send_task(NOTE, (str(tmp_path), f"n{number}", 0.5))
-    wait_until(lambda: any(tmp_path.glob("n*")), 10, "the first task")
-    assert worker.stop() == 0
-    done = {path.name.partition("-")[0] for path in tmp_path.glob("n*-*")}
-    wait_until(lambda: broker.counts() == (12 - len(done), 0), 2, f"{12 - len(done)} visible messages")
-    start_worker("other")
-    wait_until(lambda: len(list(tmp_path.glob("n*-*"))) == 12, 20, "all tasks")
-    broker.wait_empty(5)
-    assert len({path.name.partition("-")[0] for path in tmp_path.glob("n*-*")}) == 12
-
-
-def test_an_idle_workers_last_poll_takes_no_message_with_it(
-    app: Any, broker: Broker, start_worker: StartWorker
-) -> None:
-    """A task sent right after an idle worker stopped is visible, not hidden for a dead poll."""
-    start_worker().stop()
-    app.send_task(ADD, (1, 1))
-    assert broker.counts() == (1, 0)
-
-
-def test_a_task_that_kills_its_worker_ends_as_a_readable_failure_and_a_dead_letter(
-    app: Any, broker: Broker, start_worker: StartWorker
-) -> None:
-    """After the allowed number of starts its result names the cause, and the message stays inspectable."""
-    result = app.send_task(KILL)
-    for attempt in range(2):
-        worker = start_worker(f"victim-{attempt}")
-        worker.process.wait(20)
-    start_worker("last")
-    with pytest.raises(Exception, match="2 times, and each worker ended before the task did"):
-        result.get(timeout=20)
-    names = ["ApproximateNumberOfMessages"]
-
-    def dead_letters() -> int:
-        answer = broker.sqs.get_queue_attributes(QueueUrl=broker.dead_letters_url, AttributeNames=names)
-        return int(answer["Attributes"][names[0]])
-
-    wait_until(lambda: dead_letters() == 1, 20, "the dead letter")
 
 
 def test_a_message_delivered_to_two_workers_has_one_result(app: Any, broker: Broker, start_worker: StartWorker) -> None:

@@ -1,35 +1,20 @@
-"""The transport's decisions: batches, delays, how long a message is kept invisible."""
+"""The transport's decisions: delays, how long a message is kept invisible, what can be read."""
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from tasks.sqs.batches import split
 from tasks.sqs.custody import Lease
 from tasks.sqs.delay import DelayTooLongError, delay_s
+from tasks.sqs.incoming import UnreadableError, read
 from tasks.sqs.visibility import extension_s
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
-KIB = 1024
-
-
-@pytest.mark.parametrize(
-    ("sizes_bytes", "lengths"),
-    [
-        pytest.param([], [], id="none"),
-        pytest.param([1], [1], id="one"),
-        pytest.param([1] * 10, [10], id="ten"),
-        pytest.param([1] * 23, [10, 10, 3], id="more-than-ten"),
-        pytest.param([100 * KIB] * 5, [2, 2, 1], id="by-size"),
-        pytest.param([128 * KIB, 128 * KIB, 1], [2, 1], id="just-256-KiB"),
-        pytest.param([1, 300 * KIB, 1], [1, 1, 1], id="one-too-large-goes-alone"),
-    ],
-)
-def test_batches_keep_to_ten_entries_and_256_kib(sizes_bytes: list[int], lengths: list[int]) -> None:
-    """No batch is refused whole because of its size, and none is smaller than it need be."""
-    assert [len(batch) for batch in split(sizes_bytes, sizes_bytes)] == lengths
 
 
 @pytest.mark.parametrize(
@@ -66,3 +51,46 @@ def test_an_eta_beyond_sqs_s_limit_is_refused() -> None:
 def test_a_message_is_kept_invisible_for_12_hours_at_most(held_s: float, expected_s: int) -> None:
     """SQS counts 12 hours from the receive and refuses more."""
     assert extension_s(Lease("queue", "id", "tag", "handle", received_at_s=0.0), 60, held_s) == expected_s
+
+
+def encoded(body: str) -> str:
+    """Return base64 of a text."""
+    return base64.b64encode(body.encode()).decode()
+
+
+def envelope(**changes: Any) -> str:
+    """Return a message of kombu's as JSON, changed."""
+    properties = {"body_encoding": "base64", "delivery_info": {"routing_key": "q"}, "delivery_tag": "1"}
+    message = {"headers": {"id": "1", "task": "add"}, "properties": properties, "body": encoded("[[1], {}, {}]")}
+    return json.dumps(message | changes)
+
+
+@pytest.mark.parametrize("body", [pytest.param(envelope(), id="json"), pytest.param(encoded(envelope()), id="base64")])
+def test_a_message_of_kombu_is_read(body: str) -> None:
+    """In JSON, which people can read in the console, or in base64 of it, which kombu sends unless told otherwise."""
+    found = read(body)
+    assert found["headers"] == {"id": "1", "task": "add"}
+    assert found["body"] == "[[1], {}, {}]"
+    assert "body_encoding" not in found["properties"]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        pytest.param("", "neither JSON nor base64", id="empty"),
+        pytest.param("%%% not base64 %%%", "neither JSON nor base64", id="text"),
+        pytest.param("{not json", "neither JSON nor base64", id="broken-json"),
+        pytest.param(encoded("[1, 2]"), "a JSON list, not an object", id="list"),
+        pytest.param(base64.b64encode(b"\xff\xfe").decode(), "neither JSON nor base64", id="bytes"),
+        pytest.param('{"Records": []}', "'headers' is missing", id="an-s3-event"),
+        pytest.param(envelope(headers=None), "'headers' is missing", id="no-headers"),
+        pytest.param(envelope(properties=[]), "'properties' is missing", id="odd-properties"),
+        pytest.param(envelope(body=7), "'body' is missing", id="odd-body"),
+        pytest.param(envelope(body="%"), "its body is no base64", id="body-no-base64"),
+        pytest.param('{"a":' * 100_000, "neither JSON nor base64", id="deep"),
+    ],
+)
+def test_what_cannot_be_read_is_told_from_what_can(body: str, why: str) -> None:
+    """The cause goes with the message to the dead letters."""
+    with pytest.raises(UnreadableError, match=why):
+        read(body)

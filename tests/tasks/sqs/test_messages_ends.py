@@ -1,0 +1,95 @@
+"""How a worker ends, pauses or loses its connection without losing, or keeping, a message."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.processes import Supervised, wait_until
+from tests.tasks.sqs.conftest import Broker
+
+pytestmark = pytest.mark.stack
+
+APP = "tests.tasks.sqs.message_app"
+VISIBLE_AGAIN_S = 2.0
+
+
+def names_of(folder: Path) -> list[str]:
+    """Return the names of the tasks that ran, once for each time."""
+    return sorted(path.name.rpartition("-")[0] for path in folder.glob("n*-*"))
+
+
+def test_a_stopped_worker_hides_nothing(
+    app: Any, broker: Broker, start_worker: Callable[..., Supervised], tmp_path: Path
+) -> None:
+    """Warm shutdown amid work, with messages prefetched: what was not begun is visible at once, what was begun ends."""
+    worker = start_worker("worker", "--prefetch-multiplier", "3")
+    for number in range(10):
+        app.send_task(f"{APP}.note", (str(tmp_path), f"n{number}", 0.8))
+    wait_until(lambda: bool(names_of(tmp_path)), 10, "the first task")
+    assert broker.counts()[1] > 2
+    assert worker.stop() == 0
+    done = len(names_of(tmp_path))
+    assert done < 10
+    wait_until(lambda: broker.counts() == (10 - done, 0), VISIBLE_AGAIN_S, f"{10 - done} visible messages")
+    assert len(set(names_of(tmp_path))) == done
+
+
+@pytest.mark.parametrize("pool", ["tasks.pool:TaskPool", "prefork"])
+def test_a_worker_that_is_stopped_cold_hides_nothing(
+    pool: str, app: Any, broker: Broker, start_worker: Callable[..., Supervised], tmp_path: Path
+) -> None:
+    """Cold shutdown amid work: what did not end is visible at once."""
+    worker = start_worker("worker", "--prefetch-multiplier", "3", TEST_POOL=pool)
+    for number in range(6):
+        app.send_task(f"{APP}.note", (str(tmp_path), f"n{number}", 2))
+    wait_until(lambda: broker.counts() == (0, 6), 10, "six messages in hand")
+    worker.process.send_signal(signal.SIGQUIT)
+    worker.process.wait(20)
+    wait_until(
+        lambda: broker.counts() == (6 - len(names_of(tmp_path)), 0), VISIBLE_AGAIN_S, "what is left to be visible"
+    )
+
+
+def test_what_the_last_poll_of_a_worker_brings_is_visible_when_it_ends(
+    app: Any, broker: Broker, start_worker: Callable[..., Supervised]
+) -> None:
+    """Warm shutdown with a poll open, into which messages come."""
+    worker = start_worker()
+    worker.process.terminate()
+    wait_until(lambda: "Warm shutdown" in worker.log.read_text(), 5, "the shutdown's begin")
+    for _task in range(2):
+        app.send_task(f"{APP}.add", (1, 1))
+    assert worker.process.wait(15) == 0
+    wait_until(lambda: broker.counts() == (2, 0), VISIBLE_AGAIN_S, "two visible messages")
+
+
+def test_a_consumer_that_is_cancelled_takes_nothing_until_it_is_added_again(
+    app: Any, broker: Broker, start_worker: Callable[..., Supervised]
+) -> None:
+    """A drain, and its reversal."""
+    start_worker()
+    assert app.control.cancel_consumer(broker.queue, reply=True, timeout=5, limit=1)
+    result = app.send_task(f"{APP}.add", (1, 2))
+    wait_until(lambda: broker.counts() == (1, 0), 5, "the message, given back by the poll that was open")
+    assert app.control.add_consumer(broker.queue, reply=True, timeout=5, limit=1)
+    assert result.get(timeout=10) == 3
+
+
+def test_a_task_that_outlives_the_connection_runs_once(
+    app: Any, broker: Broker, start_worker: Callable[..., Supervised], tmp_path: Path
+) -> None:
+    """The worker opens its connection anew amid a task that is longer than the visibility timeout."""
+    worker = start_worker()
+    long = app.send_task(f"{APP}.note", (str(tmp_path), "n-long", 5))
+    wait_until(lambda: broker.counts() == (0, 1), 10, "the task")
+    assert app.control.broadcast("lose_connection", reply=True, timeout=5, limit=1)
+    wait_until(lambda: "Connection to broker lost" in worker.log.read_text(), 5, "the lost connection")
+    assert app.send_task(f"{APP}.add", (1, 2)).get(timeout=10) == 3
+    assert long.get(timeout=20) == "n-long"
+    broker.wait_empty(5)
+    assert names_of(tmp_path) == ["n-long"]

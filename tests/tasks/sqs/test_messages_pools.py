@@ -1,0 +1,45 @@
+"""What the transport promises holds for each of Celery's pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local.processes import Supervised, wait_until
+from tasks.sqs.sends import Call, send_many
+from tests.tasks.sqs.conftest import Broker
+
+pytestmark = pytest.mark.stack
+
+APP = "tests.tasks.sqs.message_app"
+
+
+@pytest.mark.parametrize("pool", ["tasks.pool:TaskPool", "prefork", "solo"])
+def test_tasks_run_retry_and_are_acknowledged(
+    pool: str, app: Any, broker: Broker, start_worker: Callable[..., Supervised]
+) -> None:
+    """Twelve tasks and one that is tried again after 2 s: all end, no message is left, the worker ends cleanly."""
+    worker = start_worker(TEST_POOL=pool)
+    calls = [Call(f"{APP}.add", f"task-{number}", (number, 1)) for number in range(12)]
+    assert send_many(app, calls, queue=broker.queue) == [None] * 12
+    retried = app.send_task(f"{APP}.retry_once", (2,))
+    assert [app.AsyncResult(f"task-{number}").get(timeout=20) for number in range(12)] == list(range(1, 13))
+    assert 2 <= retried.get(timeout=20) < 6
+    broker.wait_empty(5)
+    assert worker.stop() == 0
+    assert "ERROR" not in worker.log.read_text()
+
+
+def test_a_task_that_kills_its_process_is_given_up(
+    app: Any, broker: Broker, start_worker: Callable[..., Supervised]
+) -> None:
+    """Prefork survives the death of a child: the message goes back at once, and after two deaths is a dead letter."""
+    worker = start_worker(TEST_POOL="prefork")
+    result = app.send_task(f"{APP}.kill_worker")
+    with pytest.raises(Exception, match="2 times, and each worker ended before the task did"):
+        result.get(timeout=20)
+    wait_until(lambda: broker.dead_letters() == 1, 5, "the dead letter")
+    broker.wait_empty(5)
+    assert worker.alive()
