@@ -125,9 +125,14 @@ class ControlQueues:
             return queue in self._subscriptions
 
     def forget(self, queue: ControlQueue) -> None:
-        """Note that somebody deleted a queue; its owner makes another."""
+        """Note that somebody deleted a queue, and end its subscription; its owner makes another."""
         with self._lock:
-            self._subscriptions.pop(queue, None)
+            subscription_arn = self._subscriptions.pop(queue, "")
+        if subscription_arn:
+            try:
+                self._topics.unsubscribe(subscription_arn)
+            except (BotoCoreError, ClientError) as error:
+                log.warning("the subscription of %s is left to the sweep: %s", queue.name, error)
 
     def delete(self, queue: ControlQueue) -> None:
         """Delete a queue and its subscription; if AWS does not answer that is tried again, at last by the sweep."""

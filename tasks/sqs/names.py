@@ -82,7 +82,10 @@ def parse(name: str, prefix: str) -> QueueName | None:
     match = _QUEUE.fullmatch(name.removeprefix(f"{prefix}_"))
     if match is None or match["kind"] not in set(Kind):
         return None
-    started_at = datetime.strptime(match["start"], START_FORMAT).replace(tzinfo=UTC)
+    try:
+        started_at = datetime.strptime(match["start"], START_FORMAT).replace(tzinfo=UTC)
+    except ValueError:  # eight digits that are no date: not a name of ours
+        return None
     return QueueName(prefix, Kind(match["kind"]), match["owner"], int(started_at.timestamp()), match["token"])
 
 

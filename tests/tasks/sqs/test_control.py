@@ -112,8 +112,9 @@ def test_the_pool_grows_and_shrinks(fleet: tuple[ControlStack, set[str]]) -> Non
 
     before = processes()
     assert "ok" in control.pool_grow(1, **node)[0]["one@test"]
-    wait_until(lambda: processes() == before + 1, DEADLINE_S, "one more process")
     assert "ok" in control.pool_shrink(1, **node)[0]["one@test"]
+    assert "ok" in control.pool_grow(2, **node)[0]["one@test"]
+    wait_until(lambda: processes() == before + 2, DEADLINE_S, "two more processes")
 
 
 def test_a_worker_can_ask_workers(fleet: tuple[ControlStack, set[str]]) -> None:
