@@ -123,7 +123,7 @@ def app_of(environ: Mapping[str, str]) -> Iterator[Any]:
 def is_empty(sqs: Any, url: str) -> bool:
     """Tell whether a queue has no message, visible or not."""
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[VISIBLE, IN_FLIGHT])["Attributes"]
-    return found[VISIBLE] == found[IN_FLIGHT] == "0"
+    return bool(found[VISIBLE] == found[IN_FLIGHT] == "0")
 
 
 def action_of(call: Call) -> str:
