@@ -210,9 +210,11 @@ class ControlChannel(SQS.Channel):
                 WaitTimeSeconds=WAIT_S if timeout_s is None else min(WAIT_S, math.ceil(timeout_s)),
             )
         except ClientError as error:
-            if is_missing(error):
-                self.plane.queues.forget(found)
-            raise
+            if not is_missing(error):
+                raise
+            log.warning("queue %s of replies was deleted: this call is not answered, the next one will be", found.name)
+            self.plane.queues.forget(found)
+            return []
         return self._opener.open(answer.get("Messages", []))
 
     @cached_property

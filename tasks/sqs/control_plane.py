@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from celery.signals import worker_process_shutdown
+
 from tasks.sqs.control_queues import ControlQueue, ControlQueues
 from tasks.sqs.event_publisher import EventPublisher
 from tasks.sqs.names import EVENTS_EXCHANGE, Kind, checked_prefix, kind_of, node_of
@@ -151,7 +153,7 @@ def plane_of_process(key: tuple[object, ...], make: Callable[[], ControlPlane]) 
 
 
 @atexit.register
-def close_planes() -> None:
+def close_planes(**_signal: object) -> None:
     """Delete all control queues of this process; for a clean exit, and for tests that outlive their broker."""
     for plane in list(_planes.values()):
         plane.close()
@@ -166,3 +168,5 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+# A process of the prefork pool, whose tasks may ask workers, ends without Python's exit handlers.
+worker_process_shutdown.connect(close_planes, weak=False)

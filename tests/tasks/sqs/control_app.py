@@ -50,9 +50,9 @@ def sleep(duration_s: float) -> float:
     return duration_s
 
 
-def ask(task: Any) -> list[str]:
+def ask(task: Any, workers: int) -> list[str]:
     """Ping all workers from within a worker; return who answered."""
-    return sorted(task.app.control.inspect(timeout=2).ping() or {})
+    return sorted(task.app.control.inspect(timeout=10, limit=workers).ping() or {})
 
 
 logging.getLogger("botocore").setLevel(logging.WARNING)
