@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import socket
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,12 +17,10 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from celery.states import SUCCESS
-from kombu.asynchronous import set_event_loop
 from kombu.transport import SQS
 
 from tasks.sqs import worker
 from tasks.sqs.burial import Burial
-from tasks.sqs.clients import QUICK_CONFIG
 from tasks.sqs.inbox import Inbox
 from tasks.sqs.incoming import ATTRIBUTES, Incoming, TaskMessage, UnreadableError
 from tasks.sqs.poison import PoisonMessage, store_failure
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 DEFAULT_VISIBILITY_TIMEOUT_S = 60
 # A request is worth its price for this part of what may be prefetched; for less, others are waited for a moment.
 WORTH_A_REQUEST = 0.75
-WAKE_BYTES = 4096
 # A worker that ends waits for its last poll, this much longer than the poll may take.
 POLL_MARGIN_S = 3.0
 
@@ -263,50 +259,3 @@ class MessageChannel(SQS.Channel):
         unacked = [tag for tag in list(self.qos._delivered) if tag not in kept and self._inbox.holds(tag)]  # noqa: SLF001 - kombu's own, by tag
         if released := self._inbox.release(unacked):
             log.info("gave back %d messages whose tasks have not ended", released)
-
-
-class MessageTransport(SQS.Transport):
-    """What the channels of a connection share for task messages."""
-
-    implements = SQS.Transport.implements.extend(batch_publish=True)
-    _event_loop: Any = None
-    _sockets: tuple[socket.socket, ...] = ()
-
-    @cached_property
-    def inbox(self) -> Inbox:
-        """The messages that this connection received."""
-        channel = self.channels[0]
-        # One that does not wait long: a request that hangs must not cost the messages in hand their invisibility.
-        client = channel._new_boto_client(  # noqa: SLF001 - kombu has no other way to make one
-            "sqs", channel.region, channel.conninfo.userid, channel.conninfo.password, config=QUICK_CONFIG
-        )
-        return Inbox(client, channel.visibility_timeout)
-
-    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Let the connection's channels work in an event loop that can be woken.
-
-        When Celery opens a connection anew it resets its loop, and kombu forgets by that which loop is current: no
-        channel would ever poll again. And without a socket to watch a loop sleeps, whoever wants to wake it.
-        """
-        super().register_with_event_loop(connection, loop)
-        set_event_loop(loop)
-        for channel in self.channels:
-            channel.hub = loop
-        self._event_loop, self._sockets = loop, socket.socketpair()
-        loop.add_reader(self._sockets[0].fileno(), self._sockets[0].recv, WAKE_BYTES)
-
-    def wake_event_loop(self) -> None:
-        """Let the loop look for what its own thread has put off: it does so only after something happened."""
-        if self._sockets:
-            self._sockets[1].send(b"\0")
-
-    def close_connection(self, connection: Any) -> None:
-        """Close the channels, then settle what is left of their messages."""
-        super().close_connection(connection)
-        for end in self._sockets:
-            if end.fileno() in self._event_loop.readers:
-                self._event_loop.remove(end.fileno())
-            end.close()
-        self._sockets = ()
-        if "inbox" in self.__dict__:
-            self.inbox.close()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 PAUSE_S = 0.2
 # Parameters of SendMessage that a task's caller may set: `task.apply_async(MessageGroupId=...)`.
-PASSED_ON = ("MessageGroupId", "MessageDeduplicationId")
+PASSED_ON = ("DelaySeconds", "MessageGroupId", "MessageDeduplicationId")
 
 
 class SendError(Exception):

@@ -14,7 +14,8 @@ from botocore.config import Config
 
 from tasks.sqs.clients import CONFIG, shared
 from tasks.sqs.control_channel import ControlChannel
-from tasks.sqs.message_channel import MessageChannel, MessageTransport
+from tasks.sqs.message_channel import MessageChannel
+from tasks.sqs.message_transport import MessageTransport
 from tasks.sqs.queue_urls import QueueUrls
 
 

@@ -97,14 +97,14 @@ def start_worker(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Super
     """Start workers of the test's app; they are killed when the test is over."""
     with ExitStack() as workers:
 
-        def start(name: str = "worker", *options: str, **environ: str) -> Supervised:
+        def start(name: str = "worker", *options: str, ready: str = " ready.", **environ: str) -> Supervised:
             argv = (sys.executable, "-m", "celery", "-A", "tests.tasks.sqs.message_app", "worker", "-n", f"{name}@test")
             command = Command(name, (*argv, "-l", "INFO", "-c", "2", *options))
             worker = Supervised.start(command, {**broker.environ, **environ}, tmp_path)
             workers.callback(worker.kill)
             begun = worker.log.stat().st_size if worker.log.exists() else 0
             wait_until(
-                lambda: b" ready." in worker.log.read_bytes()[begun:] or not worker.alive(),
+                lambda: ready.encode() in worker.log.read_bytes()[begun:] or not worker.alive(),
                 START_DEADLINE_S,
                 f"{name} to be ready: {worker.log}",
             )

@@ -85,3 +85,18 @@ def test_a_worker_outlives_an_aws_that_freezes_and_one_that_restarts(
     ]
     broker.wait_empty(15)
     assert worker.alive()
+
+
+def test_a_worker_that_starts_before_sqs_waits_for_it(
+    aws: Aws, app: Any, broker: Broker, start_worker: Callable[..., Supervised]
+) -> None:
+    """A line in the log for each attempt, pauses between them, and work as soon as SQS answers."""
+    result = app.send_task("tests.tasks.sqs.message_app.add", (1, 2))
+    aws.process.stop()
+    worker = start_worker(ready="Trying again in")
+    throughout(1, worker.alive)
+    aws.restart()
+    assert result.get(timeout=20) == 3
+    assert worker.log.read_text().count("Trying again in") < 5
+    assert "Frequent restarts" not in worker.log.read_text()
+    broker.wait_empty(5)
