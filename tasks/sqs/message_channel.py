@@ -243,7 +243,7 @@ class MessageChannel(SQS.Channel):
 
     def close(self) -> None:
         """Give back what does not run. A worker that ends waits for its open polls; one that reconnects does not."""
-        if not self.closed and self._receivers:
+        if not self.closed and "_inbox" in self.__dict__:
             self._stop_receiving()
         super().close()
 

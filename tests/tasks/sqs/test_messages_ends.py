@@ -80,6 +80,22 @@ def test_a_consumer_that_is_cancelled_takes_nothing_until_it_is_added_again(
     assert result.get(timeout=10) == 3
 
 
+def test_a_consumer_without_an_event_loop_gives_back_what_it_did_not_acknowledge(app: Any, broker: Broker) -> None:
+    """A script that reads the queue by kombu: one of three messages is acknowledged, then the connection is closed."""
+    for _task in range(3):
+        app.send_task(f"{APP}.add", (1, 1))
+    found: list[Any] = []
+    with (
+        app.connection_for_read() as connection,
+        app.amqp.TaskConsumer(connection, on_message=found.append),
+    ):
+        while len(found) < 3:
+            connection.drain_events(timeout=5)
+        found[0].ack()
+        assert broker.counts()[0] == 0
+    assert broker.counts() == (2, 0)
+
+
 def test_a_task_that_outlives_the_connection_runs_once(
     app: Any, broker: Broker, start_worker: Callable[..., Supervised], tmp_path: Path
 ) -> None:
