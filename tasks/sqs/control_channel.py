@@ -78,11 +78,16 @@ class ControlChannel(SQS.Channel):
             return queue_declare_ok_t(queue, 0, 0)
         return super().queue_declare(queue, passive, **kwargs)
 
+    def queue_bind(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        """Bind a queue; not one of replies, of which every call has another and whose names tell everything."""
+        if kind_of(queue) is not Kind.REPLIES:
+            super().queue_bind(queue, *args, **kwargs)
+
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        if not is_control_exchange(exchange):
-            super()._queue_bind(exchange, routing_key, pattern, queue)
-        elif not is_reply_exchange(exchange):
+        if is_control_exchange(exchange):
             self.plane.open_inbox(queue, exchange)
+        else:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
 
     def _subscribe_queue_to_fanout_exchange_if_required(self, queue_name: str) -> None:
         if not is_control_queue(queue_name):  # those are subscribed since they were bound

@@ -136,26 +136,38 @@ class ControlQueues:
 
     def delete(self, queue: ControlQueue) -> None:
         """Delete a queue and its subscription; if AWS does not answer that is tried again, at last by the sweep."""
-        with self._lock:
-            subscription_arn = self._subscriptions.pop(queue, "")
         try:
-            if subscription_arn:
-                self._topics.unsubscribe(subscription_arn)
-            self._sqs.delete_queue(QueueUrl=queue.url)
+            self._delete(queue)
         except (BotoCoreError, ClientError) as error:
-            if not is_missing(error):
-                log.warning("control queue %s could not be deleted yet: %s", queue.name, error)
-                self._undeleted.add(queue)
-        else:
-            self._undeleted.discard(queue)
+            log.warning("control queue %s could not be deleted yet: %s", queue.name, error)
 
     def close(self) -> None:
-        """Delete all queues of this process."""
+        """Delete all queues of this process; if AWS cannot be reached leave them to the sweep at once."""
         self._closed.set()
         with self._lock:
             queues = [*self._subscriptions, *self._undeleted]
         for queue in queues:
-            self.delete(queue)
+            try:
+                self._delete(queue)
+            except ClientError as error:
+                log.warning("control queue %s is left to the sweep: %s", queue.name, error)
+            except BotoCoreError as error:
+                log.warning("%d control queues are left to the sweep: %s", len(queues), error)
+                return
+
+    def _delete(self, queue: ControlQueue) -> None:
+        with self._lock:
+            subscription_arn = self._subscriptions.pop(queue, "")
+            self._undeleted.add(queue)
+        if subscription_arn:
+            self._topics.unsubscribe(subscription_arn)
+        try:
+            self._sqs.delete_queue(QueueUrl=queue.url)
+        except ClientError as error:
+            if not is_missing(error):
+                raise
+        with self._lock:
+            self._undeleted.discard(queue)
 
     def mark_alive(self) -> None:
         """Say that the owner lives, and renew subscriptions in case somebody removed one."""

@@ -17,8 +17,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from kombu.utils.json import dumps
 
-# SNS takes 256 KiB: https://docs.aws.amazon.com/general/latest/gr/sns.html. Base64 adds a third, and half is headroom.
-MAX_EVENTS_BYTES = 96 * 1024
+# SNS takes 256 KiB: https://docs.aws.amazon.com/general/latest/gr/sns.html. Quotes are escaped in a message; that at
+# most doubles its size.
+MAX_EVENTS_BYTES = 112 * 1024
 # What is kept while SNS does not answer; older events are dropped, for they are news and not records.
 MAX_WAITING_MESSAGES = 1000
 CLOSE_DEADLINE_S = 5.0
@@ -63,9 +64,9 @@ def _json_body(message: Message) -> bytes | None:
 
 
 def _with_events(envelope: Message, events: list[Any]) -> Message:
-    body = base64.b64encode(json.dumps(events).encode()).decode()
-    properties = {**envelope["properties"], "body_encoding": "base64"}
-    return {**envelope, "body": body, "content-encoding": "utf-8", "properties": properties}
+    # Not in base64, kombu's custom: SNS takes text, and its price goes by 64 KiB.
+    properties = {**envelope["properties"], "body_encoding": "utf-8"}
+    return {**envelope, "body": json.dumps(events), "content-encoding": "utf-8", "properties": properties}
 
 
 class EventPublisher:

@@ -21,8 +21,8 @@ from tasks.sqs.control_queues import ControlQueue, is_missing
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# A receiver that is this far behind lets SQS keep the rest.
-MAX_BUFFERED = 1000
+# A receiver that is this many messages behind lets SQS keep the rest; one message holds up to 256 KiB of events.
+MAX_BUFFERED = 100
 PUT_TIMEOUT_S = 1.0
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from tasks.sqs.control_plane import close_planes
 from tests.tasks.sqs.control_app import make_app
 
 START_DEADLINE_S = 40.0
+STOP_DEADLINE_S = 20.0
 COMMAND_DEADLINE_S = 30.0
 CELERY = (sys.executable, "-m", "celery", "-A", "tests.tasks.sqs.control_app")
 
@@ -35,6 +36,7 @@ class ControlStack:
     app: Celery
     environ: Mapping[str, str]
     _exit: ExitStack = field(repr=False)
+    _processes: list[Supervised] = field(default_factory=list, repr=False)
 
     @property
     def tasks_queue(self) -> str:
@@ -65,7 +67,15 @@ class ControlStack:
         """Start a process that ends with the stack at the latest."""
         process = Supervised.start(Command(name, tuple(argv)), {**self.environ, **environ}, self.log_dir)
         self._exit.callback(process.stop)
+        self._processes.append(process)
         return process
+
+    def stop(self) -> None:
+        """Stop all processes at the same time: each takes seconds to end cleanly."""
+        for process in self._processes:
+            if process.alive():
+                process.process.terminate()
+        wait_until(lambda: not any(process.alive() for process in self._processes), STOP_DEADLINE_S, "the end of all")
 
     def start_workers(self, pools: Mapping[str, str]) -> dict[str, Supervised]:
         """Start a worker for each node name and pool; wait until all are ready."""
@@ -128,7 +138,9 @@ def control_stack(aws_url: str, log_dir: Path) -> Iterator[ControlStack]:
     app = make_app(prefix, aws_url)
     environ = {**os.environ, "TEST_PREFIX": prefix, "TEST_AWS_URL": aws_url, "PYTHONUNBUFFERED": "1"}
     with ExitStack() as processes:
-        yield ControlStack(prefix, aws_url, log_dir, app, environ, processes)
+        stack = ControlStack(prefix, aws_url, log_dir, app, environ, processes)
+        yield stack
+        stack.stop()
     app.close()
     close_planes()
     _client("sqs", aws_url).delete_queue(QueueUrl=url)

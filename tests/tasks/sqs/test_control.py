@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,11 +59,6 @@ def test_every_worker_answers(fleet: tuple[ControlStack, set[str]], command: str
     assert set(getattr(inspect, command)()) == nodes
 
 
-@pytest.mark.parametrize(
-    "fleet",
-    [pytest.param(("aws_url", FIVE), id="ministack-5"), pytest.param(("ec2_url", ONE), id="moto-1")],
-    indirect=True,
-)
 def test_commands_of_the_command_line_work(fleet: tuple[ControlStack, set[str]]) -> None:
     """Several celery commands at the same time each print the answer of every worker."""
     stack, nodes = fleet
@@ -131,18 +126,15 @@ def test_a_worker_can_ask_workers(fleet: tuple[ControlStack, set[str]]) -> None:
     assert "@test" in done()
 
 
-@pytest.mark.parametrize("fleet", [pytest.param(("aws_url", ONE), id="ministack-1")], indirect=True)
-def test_a_ping_is_answered_fast(
-    fleet: tuple[ControlStack, set[str]], record_property: Callable[[str, object], None]
-) -> None:
-    """The median ping takes less than 250 ms on one machine."""
-    inspect = fleet[0].control.inspect(timeout=10, limit=1)
+def test_a_ping_is_answered_fast(fleet: tuple[ControlStack, set[str]]) -> None:
+    """The median ping of all workers takes less than 250 ms on one machine."""
+    inspect = fleet[0].control.inspect(timeout=10, limit=len(fleet[1]))
     durations_s = []
     for _ in range(PINGS):
         start_s = time.perf_counter()
         assert inspect.ping()
         durations_s.append(time.perf_counter() - start_s)
-    record_property("median_ping_s", statistics.median(durations_s))
+    print(f"median ping: {1000 * statistics.median(durations_s):.0f} ms")  # noqa: T201 - `pytest -rP` shows the figure
     assert statistics.median(durations_s) < MAX_MEDIAN_PING_S
 
 
@@ -156,19 +148,6 @@ def test_a_worker_that_is_shut_down_leaves_nothing_behind(stack: ControlStack) -
     wait_until(lambda: not worker.alive(), DEADLINE_S, "the worker's end")
     assert worker.process.returncode == 0
     assert stack.queues() == stack.subscriptions() == []
-
-
-@pytest.mark.parametrize("stack", [pytest.param("aws_url", id="ministack")], indirect=True)
-def test_a_worker_restarted_at_once_is_reached_at_once(stack: ControlStack) -> None:
-    """A node that comes back under its name does not wait for AWS to forget the name of its deleted queue."""
-    names = set()
-    for _ in range(2):
-        worker = stack.start_workers({"one@test": "solo"})["one@test"]
-        names |= set(stack.queues("node"))
-        assert stack.control.inspect(timeout=10, limit=1).ping() == {"one@test": {"ok": "pong"}}
-        assert worker.stop() == 0
-        worker.log.unlink()
-    assert len(names) == len({"one", "two"})
 
 
 @pytest.mark.parametrize("stack", [pytest.param("aws_url", id="ministack")], indirect=True)

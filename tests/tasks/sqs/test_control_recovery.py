@@ -19,7 +19,7 @@ from tests.tasks.sqs.control_stack import ControlStack, control_stack
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 # Longer than a request that is answered at once may take, shorter than a poll.
-FREEZE_S = 8.0
+FREEZE_S = 6.0
 # What was tried in vain is tried again within 10 s; a poll that hangs is given up after 30 s.
 RECOVERY_S = 45.0
 DEADLINE_S = 20.0

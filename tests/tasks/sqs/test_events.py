@@ -61,6 +61,8 @@ def test_every_subscriber_sees_every_event(stack: ControlStack) -> None:
             succeeded = next(event for event in events if event["type"] == "task-succeeded")
             assert (succeeded["result"], succeeded["runtime"] >= 0) == ("5", True)
         wait_until(lambda: "task succeeded: add" in dump.log.read_text(), DEADLINE_S, "the command line's last event")
+        stack.control.shutdown()
+        wait_until(lambda: "worker-offline" in {event["type"] for event in first}, DEADLINE_S, "the worker's end")
     dump.signal_group(signal.SIGINT)
     wait_until(lambda: not dump.alive(), DEADLINE_S, "the command's end")
     assert stack.queues("events") == []
