@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
-import subprocess
 import sys
 import threading
+import urllib.request
 from contextlib import ExitStack
 
 from honcho import manager as honcho
@@ -55,7 +56,7 @@ def _supervise(services: Services, environ: dict[str, str]) -> int:
     manager = honcho.Manager()
     for command in (services.web(), services.worker(), services.flower()):
         manager.add_process(command.name, _shell_line(command), env={**environ, **command.environ})
-    threading.Thread(target=_announce, args=(services, environ), daemon=True).start()
+    threading.Thread(target=_announce, args=(services,), daemon=True).start()
     manager.loop()
     stopped_by_user = manager.returncode in {signal["rc"] for signal in honcho.SIGNALS.values()}
     return 0 if stopped_by_user else int(manager.returncode or 0)
@@ -66,11 +67,10 @@ def _shell_line(command: Command) -> str:
     return f"exec {shlex.join(command.argv)}"
 
 
-def _announce(services: Services, environ: dict[str, str]) -> None:
+def _announce(services: Services) -> None:
     try:
-        wait_until(lambda: _workers_answer(services, environ), READY_DEADLINE_S, "a worker")
         wait_until(lambda: answers(f"{services.web_url}/healthz"), READY_DEADLINE_S, "the web app")
-        wait_until(lambda: answers(f"{services.flower_url}/healthcheck"), READY_DEADLINE_S, "Flower")
+        wait_until(lambda: _flower_sees_workers(services), READY_DEADLINE_S, "Flower to see a worker")
     except TimeoutError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return
@@ -82,6 +82,11 @@ def _announce(services: Services, environ: dict[str, str]) -> None:
     print("\n" + "\n".join(f"  {line}" for line in where) + "\n", flush=True)
 
 
-def _workers_answer(services: Services, environ: dict[str, str]) -> bool:
-    ping = services.ping()
-    return subprocess.run(ping.argv, env=environ, check=False, capture_output=True).returncode == 0
+def _flower_sees_workers(services: Services) -> bool:
+    # Not `celery inspect ping` in a subprocess: honcho forks in another thread, and its processes would inherit the
+    # subprocess's pipes and keep them open for ever.
+    try:
+        with urllib.request.urlopen(f"{services.flower_url}/workers?json=1", timeout=2) as response:  # noqa: S310 - our own http URL
+            return bool(json.load(response)["data"])
+    except OSError:
+        return False

@@ -49,10 +49,6 @@ class Services:
             name, "celery", "-A", "tasks.app", "worker", "-n", f"{name}@%h", "-l", "INFO", "--without-mingle"
         )
 
-    def ping(self) -> Command:
-        """Ask the workers whether they are there; exits with 0 if one answers."""
-        return _python("ping", "celery", "-A", "tasks.app", "inspect", "ping")
-
     def flower(self) -> Command:
         """Celery Flower."""
         where = (f"--address={LOOPBACK}", f"--port={self.flower_port}")
