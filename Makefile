@@ -22,9 +22,9 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 	@.venv-emulators/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-.PHONY: help install run smoke test check fmt lock
+.PHONY: help install run smoke test bench-requests check fmt lock
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: .venv/.dev .venv-emulators/.done ## create the environments (the other targets do it by themselves)
 
@@ -37,10 +37,13 @@ smoke: install ## classify real photographs on a stack of its own and print a ta
 test: install ## run all tests
 	@$(PY) -m pytest
 
+bench-requests: install ## count AWS requests a task, stock Celery against this (5 min)
+	@$(PY) -m bench.requests
+
 check: install ## lint, check types and architecture
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy -m celeryconfig -p bench -p local -p tasks -p webapp
+	@$(BIN)/mypy -m celeryconfig -p bench -p local -p scaler -p tasks -p webapp
 	@$(BIN)/lint-imports
 
 fmt: install ## format the code and mend what can be mended

@@ -27,12 +27,15 @@ logging.getLogger("botocore").setLevel(logging.WARNING)
 broker_url = "sqs://"
 broker_transport = "tasks.sqs.transport:Transport"
 broker_connection_retry_on_startup = True
+# A worker outlives any outage; whoever runs it decides when it is over.
+broker_connection_max_retries = None
 broker_transport_options = {
     "region": settings.region,
     "visibility_timeout": settings.visibility_timeout_s,
     "wait_time_seconds": settings.poll_wait_s,
     "control_prefix": settings.deployment,
     "max_receives": settings.max_receives,
+    "event_interval_s": settings.event_interval_s,
 }
 
 task_default_queue = settings.queue
@@ -51,8 +54,10 @@ task_reject_on_worker_lost = True
 worker_prefetch_multiplier = 1
 worker_concurrency = settings.worker_threads
 worker_pool = "tasks.pool:TaskPool"
-worker_send_task_events = True
+worker_send_task_events = settings.worker_events
 worker_hijack_root_logger = True
+# A message that SQS delivers twice to one worker is run once.
+worker_deduplicate_successful_tasks = True
 worker_cancel_long_running_tasks_on_connection_loss = False
 
 result_backend = "tasks.results:S3ResultBackend"

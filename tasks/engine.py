@@ -63,7 +63,11 @@ def engine() -> Engine:
     """
     torch.set_num_threads(settings.torch_threads)
     classifier = load_classifier(
-        settings.model, weights=settings.model_weights, device=settings.device, download=download
+        settings.model,
+        weights=settings.model_weights,
+        device=settings.device,
+        download=download,
+        precision=settings.model_precision,
     )
     classifier.warm_up()
     return Engine(classifier, settings.task_time_limit_s)

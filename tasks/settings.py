@@ -108,6 +108,12 @@ class Settings(EnvironmentSettings):
         le=1000,
         description="deliveries after which a message is a dead letter",
     )
+    worker_events: bool = Field(
+        default=True, alias="WORKER_EVENTS", description="whether workers tell Flower of each task"
+    )
+    event_interval_s: float = Field(
+        1.0, alias="EVENT_INTERVAL_S", gt=0, le=60, description="seconds of events that one request carries to Flower"
+    )
     worker_threads: int = Field(
         8, alias="WORKER_THREADS", ge=1, le=256, description="photos that one worker handles at a time"
     )
@@ -123,6 +129,11 @@ class Settings(EnvironmentSettings):
         description="file, `s3://` URL or torchvision weights name; empty: the model's own default",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", alias="DEVICE", description="where the model runs")
+    model_precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto",
+        alias="MODEL_PRECISION",
+        description="numbers that the model computes in; `auto`: fp32 on the CPU, fp16 on CUDA",
+    )
     torch_threads: int = Field(
         1, alias="TORCH_THREADS", ge=1, le=256, description="threads of one model run on the CPU"
     )

@@ -26,7 +26,7 @@ def documented() -> dict[str, str]:
 def test_every_setting_is_documented_with_its_default(settings: type[EnvironmentSettings]) -> None:
     """The README's table names each setting and the default that the code has."""
     expected = {
-        str(field.alias): str(field.default)
+        str(field.alias): str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
         for field in settings.model_fields.values()
         if not isinstance(field.default, Path)
     }

@@ -33,9 +33,9 @@ def make_app(prefix: str, aws_url: str) -> Celery:
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,
     )
-    app.task(name="add")(add)
-    app.task(name="sleep")(sleep)
-    app.task(name="ask", bind=True)(ask)
+    app.task(shared=False, name="add")(add)
+    app.task(shared=False, name="sleep")(sleep)
+    app.task(shared=False, name="ask", bind=True)(ask)
     return app
 
 

@@ -14,6 +14,7 @@ from kombu import Exchange, Queue
 
 QUEUE = os.environ["TEST_QUEUE"]
 
+# Each test imports this module anew: tasks are not shared with the apps of others in the process.
 app = Celery("messages")
 app.conf.update(
     broker_url=os.environ.get("TEST_BROKER_URL", "sqs://"),
@@ -43,13 +44,13 @@ app.conf.update(
 )
 
 
-@app.task
+@app.task(shared=False)
 def add(a: int, b: int) -> int:
     """Return the sum."""
     return a + b
 
 
-@app.task
+@app.task(shared=False)
 def note(folder: str, name: str, seconds: float) -> str:
     """Take some time, then leave a file for each time that it ran."""
     time.sleep(seconds)
@@ -57,19 +58,19 @@ def note(folder: str, name: str, seconds: float) -> str:
     return name
 
 
-@app.task
+@app.task(shared=False)
 def kill_worker() -> None:
     """End the worker as a crash would."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@app.task(bind=True)
+@app.task(shared=False, bind=True)
 def told(self: Task[..., Any]) -> dict[str, float]:
     """Return what the transport tells a task of its message."""
     return dict(self.request.sqs)  # type: ignore[attr-defined]  # set by the transport
 
 
-@app.task(bind=True)
+@app.task(shared=False, bind=True)
 def retry_once(self: Task[..., Any], seconds: float) -> float:
     """Fail the first time; return, the second time, how long SQS kept the retry."""
     if not self.request.retries:
