@@ -44,7 +44,7 @@ task_default_exchange = settings.queue
 task_default_routing_key = settings.queue
 task_create_missing_queues = False
 
-imports = ("tasks.classify",)
+imports = ("tasks.classify", "tasks.report")
 task_serializer = "json"
 result_serializer = "json"
 accept_content = ["json"]

@@ -44,9 +44,10 @@ class Services:
         return _python("web", "gunicorn", "-c", "python:webapp.serving", "webapp.wsgi:app")
 
     def worker(self, name: str = "worker") -> Command:
-        """One Celery worker; its node name tells workers on one machine apart."""
+        """One Celery worker; `name` tells workers on one machine apart, and may end with the node: ``worker@node``."""
+        node_name = name if "@" in name else f"{name}@%h"
         return _python(
-            name, "celery", "-A", "tasks.app", "worker", "-n", f"{name}@%h", "-l", "INFO", "--without-mingle"
+            name, "celery", "-A", "tasks.app", "worker", "-n", node_name, "-l", "INFO", "--without-mingle"
         )
 
     def flower(self) -> Command:

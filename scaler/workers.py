@@ -1,0 +1,139 @@
+"""Asks the workers for their reports and tells them what to do, by Celery's remote control. Knows no EC2.
+
+A worker's node name is ``<name>@<instance id>``; a node may run several workers, whose reports are added up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.exceptions import OperationalError
+
+from scaler.state import WorkerReport
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+REPORT = "node_report"
+
+
+class ControlError(Exception):
+    """The workers could not be asked or told; the message says why in one line."""
+
+
+def added_up(answers: Sequence[Mapping[str, Any]]) -> WorkerReport | None:
+    """Return one report for a node's workers; None unless all of them answered.
+
+    A worker that is silent may be busy, so nothing can be said of its node.
+
+    >>> one = {"slots": 8, "active": 1, "reserved": 0, "idle_s": 0.0, "consuming": True, "tasks": 3, "task_s": 1.5}
+    >>> added_up([one | {"workers": 2}]) is None
+    True
+
+    Raises:
+        KeyError: an answer lacks a field.
+    """
+    if len(answers) < max(int(answer["workers"]) for answer in answers):
+        return None
+    idle = all(answer["active"] == answer["reserved"] == 0 for answer in answers)
+    return WorkerReport(
+        slots=sum(int(answer["slots"]) for answer in answers),
+        active=sum(int(answer["active"]) for answer in answers),
+        reserved=sum(int(answer["reserved"]) for answer in answers),
+        idle_s=min(float(answer["idle_s"]) for answer in answers) if idle else 0.0,
+        consuming=any(bool(answer["consuming"]) for answer in answers),
+        tasks=sum(int(answer["tasks"]) for answer in answers),
+        task_s=sum(float(answer["task_s"]) for answer in answers),
+    )
+
+
+class Workers:
+    """The deployment's workers.
+
+    Args:
+        app: the Celery app.
+        queue: the queue of tasks.
+        timeout_s: how long workers have to answer.
+    """
+
+    def __init__(self, app: Celery, queue: str, timeout_s: float) -> None:
+        self._app = app
+        self._queue = queue
+        self._timeout_s = timeout_s
+        self._names: dict[str, set[str]] = defaultdict(set)
+        # Workers that answer and are on none of the nodes asked for; not known before the first answers.
+        self._others: int | None = None
+
+    def reports(self, nodes: Iterable[str]) -> dict[str, WorkerReport]:
+        """Return the reports of the nodes that answer, by instance id.
+
+        Args:
+            nodes: the instance ids that may answer; once as many workers have answered as there should be, it waits no
+                longer.
+
+        Raises:
+            ControlError: they could not be asked, or an answer is not one.
+        """
+        wanted = set(nodes)
+        if not wanted:
+            return {}
+        known = sum(len(self._names[node]) or 1 for node in wanted)
+        answers = self._ask(REPORT, limit=None if self._others is None else known + self._others)
+        self._others = sum(name.rpartition("@")[2] not in wanted for name in answers)
+        by_node: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for name, answer in answers.items():
+            node = name.rpartition("@")[2]
+            if node in wanted:
+                self._names[node].add(name)
+                by_node[node].append(answer)
+        self._names = defaultdict(set, {node: names for node, names in self._names.items() if node in wanted})
+        return {node: report for node, node_answers in by_node.items() if (report := self._report(node, node_answers))}
+
+    def drain(self, nodes: Sequence[str]) -> None:
+        """Tell nodes to take no more tasks.
+
+        Raises:
+            ControlError: they could not be told.
+        """
+        self._tell("cancel_consumer", nodes, {"queue": self._queue})
+
+    def revert(self, nodes: Sequence[str]) -> None:
+        """Tell nodes to take tasks again.
+
+        Raises:
+            ControlError: they could not be told.
+        """
+        self._tell("add_consumer", nodes, {"queue": self._queue})
+
+    def shut_down(self, nodes: Sequence[str]) -> None:
+        """Tell nodes' workers to finish what they hold and end; their agents then power the nodes off.
+
+        Raises:
+            ControlError: they could not be told.
+        """
+        self._tell("shutdown", nodes, {})
+
+    def _report(self, node: str, answers: Sequence[Mapping[str, Any]]) -> WorkerReport | None:
+        try:
+            return added_up(answers)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ControlError(f"node {node} sent a report that cannot be read: {answers!r}") from error
+
+    def _ask(self, command: str, limit: int | None) -> dict[str, Mapping[str, Any]]:
+        try:
+            replies = self._app.control.broadcast(command, reply=True, timeout=self._timeout_s, limit=limit)
+        except (OperationalError, BotoCoreError, ClientError, OSError) as error:
+            raise ControlError(f"the workers cannot be asked: {error}") from error
+        return {name: answer for reply in replies or () for name, answer in reply.items()}
+
+    def _tell(self, command: str, nodes: Sequence[str], arguments: Mapping[str, object]) -> None:
+        names = sorted(name for node in nodes for name in self._names.get(node, ()))
+        if not names:
+            return
+        try:
+            self._app.control.broadcast(command, arguments=dict(arguments), destination=names)
+        except (OperationalError, BotoCoreError, ClientError, OSError) as error:
+            raise ControlError(f"{command} could not be sent to {', '.join(nodes)}: {error}") from error

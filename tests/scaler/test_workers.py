@@ -1,0 +1,106 @@
+"""What the scaler learns from real workers, and what they do when it tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from local.processes import wait_until
+from local.stack import Stack, running_stack
+from scaler.state import WorkerReport
+from scaler.workers import ControlError, Workers, added_up
+from tasks.sqs.control_plane import close_planes
+from tests.client import Client
+from tests.tasks.sqs.control_app import make_app
+
+NODE, OTHER = "i-00000000000000001", "i-00000000000000002"
+DEADLINE_S = 20.0
+IDLE: Mapping[str, object] = {
+    "slots": 8,
+    "active": 0,
+    "reserved": 0,
+    "idle_s": 4.0,
+    "consuming": True,
+    "tasks": 2,
+    "task_s": 1.0,
+    "workers": 2,
+}
+BUSY = {**IDLE, "active": 1, "idle_s": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        pytest.param([IDLE], None, id="one of two workers is silent"),
+        pytest.param(
+            [IDLE, {**IDLE, "idle_s": 3.0}],
+            WorkerReport(16, 0, 0, 3.0, consuming=True, tasks=4, task_s=2.0),
+            id="both idle",
+        ),
+        pytest.param([IDLE, BUSY], WorkerReport(16, 1, 0, 0.0, consuming=True, tasks=4, task_s=2.0), id="one busy"),
+    ],
+)
+def test_the_workers_of_a_node_are_added_up(answers: list[Mapping[str, object]], expected: WorkerReport | None) -> None:
+    """A node is idle when all its workers are, and unknown while one is silent."""
+    assert added_up(answers) == expected
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A web app and a worker on a node."""
+    with running_stack(tmp_path_factory.mktemp("workers")) as made:
+        made.start_web()
+        made.start_worker(f"w1@{NODE}")
+        yield made
+
+
+@pytest.fixture
+def workers(stack: Stack) -> Iterator[Workers]:
+    """The scaler's view of the workers."""
+    app = make_app(stack.settings.deployment, stack.services.emulators.aws_url)
+    yield Workers(app, stack.settings.queue, timeout_s=2)
+    app.close()
+    close_planes()
+
+
+@pytest.mark.stack
+def test_a_report_tells_what_was_done(stack: Stack, workers: Workers, photos: Mapping[str, bytes]) -> None:
+    """After some photos the node is idle, says for how long, and what its tasks took."""
+    client = Client(stack.services.web_url)
+    client.wait(client.upload(dict(list(photos.items())[:4])))
+    wait_until(lambda: workers.reports([NODE])[NODE].idle, DEADLINE_S, "the node to be idle")
+    report = workers.reports([NODE])[NODE]
+    assert report.slots == stack.settings.worker_threads
+    assert report.tasks >= 4
+    assert report.task_s > 0
+    assert 0 < report.idle_s < DEADLINE_S
+
+
+@pytest.mark.stack
+def test_a_node_without_workers_has_no_report(workers: Workers) -> None:
+    """Who does not answer is missing from the answer, and those who do are there."""
+    assert set(workers.reports([NODE, OTHER])) == {NODE}
+
+
+@pytest.mark.stack
+def test_a_drain_is_taken_back(stack: Stack, workers: Workers, photos: Mapping[str, bytes]) -> None:
+    """A drained node takes no photo, and takes it when the drain is reverted."""
+    client = Client(stack.services.web_url)
+    workers.reports([NODE])
+    workers.drain([NODE])
+    wait_until(lambda: not workers.reports([NODE])[NODE].consuming, DEADLINE_S, "the drain")
+    ids = client.upload(dict(list(photos.items())[:1]))
+    workers.revert([NODE])
+    wait_until(lambda: workers.reports([NODE])[NODE].consuming, DEADLINE_S, "the revert")
+    assert client.wait(ids)[0]["state"] == "SUCCESS"
+
+
+@pytest.mark.stack
+def test_a_control_plane_that_is_away_is_an_error(stack: Stack) -> None:
+    """No answer because nothing could be asked is not the same as no worker."""
+    app = make_app(stack.settings.deployment, "http://127.0.0.1:9")
+    with pytest.raises(ControlError, match="cannot be asked"):
+        Workers(app, stack.settings.queue, timeout_s=1).reports([NODE])
+    app.close()
+    close_planes()
