@@ -1,0 +1,61 @@
+"""`python -m scaler status`: the fleet as a table. Pure: turns a sample into text."""
+
+from __future__ import annotations
+
+from scaler.state import Node, Sample
+
+HEADINGS = ("node", "phase", "for", "age", "slots", "active", "reserved", "idle", "tasks", "type")
+MINUTE_S, HOUR_S = 60, 3600
+
+
+def status(sample: Sample, holder: str) -> str:
+    """Return what the sample tells, in lines.
+
+    Args:
+        sample: what was observed now.
+        holder: which scaler holds the lease; empty if none does.
+    """
+    lines = [f"scaler   {holder or 'none: nobody adds or removes nodes'}", f"backlog  {_backlog(sample)}"]
+    if sample.nodes is None:
+        lines.append("nodes    not known")
+    elif not sample.nodes:
+        lines.append("nodes    none")
+    else:
+        lines += ["", *_table([HEADINGS, *(_row(node, sample.now_s) for node in sample.nodes)])]
+    return "\n".join([*lines, *(f"failed   {failure}" for failure in sample.failures)])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units.
+
+    >>> duration(4.2), duration(75), duration(7260)
+    ('4 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = int(seconds)
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
+    return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
+
+
+def _backlog(sample: Sample) -> str:
+    if sample.backlog is None:
+        return "not known"
+    backlog = sample.backlog
+    return f"{backlog.visible} visible, {backlog.in_flight} in flight, {backlog.delayed} delayed"
+
+
+def _row(node: Node, now_s: float) -> tuple[str, ...]:
+    kind = f"{node.instance_type} {'spot' if node.spot else 'on demand'}"
+    times = (duration(now_s - node.since_s), duration(now_s - node.launched_at_s))
+    report = node.report
+    if report is None:
+        return (node.id, node.phase, *times, *("?",) * 5, kind)
+    held = (report.slots, report.active, report.reserved)
+    return (node.id, node.phase, *times, *map(str, held), duration(report.idle_s), str(report.tasks), kind)
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
