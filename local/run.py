@@ -39,8 +39,9 @@ def run(settings: LocalSettings) -> int:
     for name, port in settings.ports().items():
         if not is_free(port):
             raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
-    services = Services(Emulators(settings.aws_port, settings.ec2_port), settings.web_port, settings.flower_port)
-    environ = {**os.environ, **services.environ}
+    emulators = Emulators(settings.aws_port, settings.ec2_port)
+    services = Services(emulators, settings.web_port, settings.flower_port, settings.scaler_port)
+    environ = {**services.defaults, **os.environ, **services.environ}
     celery_settings = Settings.from_env(environ)
     log_dir = settings.state_dir / "log"
     with ExitStack() as stack:

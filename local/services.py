@@ -17,6 +17,7 @@ class Services:
     emulators: Emulators
     web_port: int
     flower_port: int
+    scaler_port: int
 
     @property
     def web_url(self) -> str:
@@ -29,14 +30,36 @@ class Services:
         return f"http://{LOOPBACK}:{self.flower_port}"
 
     @property
+    def scaler_url(self) -> str:
+        """The address of the scaler's figures and health."""
+        return f"http://{LOOPBACK}:{self.scaler_port}"
+
+    @property
     def environ(self) -> dict[str, str]:
         """What each process needs in its environment."""
         return self.emulators.environ | {
             "WEB_PORT": str(self.web_port),
             "FLOWER_URL": self.flower_url,
+            "SCALER_PORT": str(self.scaler_port),
             "PYTHONUNBUFFERED": "1",
+        }
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """Settings that suit one machine better than their defaults, unless the user has chosen others."""
+        return {
             # A worker that stops waits for the poll that is open; polls cost nothing here.
             "POLL_WAIT_S": "2",
+            # Nodes are processes of this machine: they share its cores, come in seconds and cost nothing.
+            "MAX_NODES": "2",
+            "TICK_S": "1",
+            "CONTROL_TIMEOUT_S": "1",
+            "INITIAL_BOOT_S": "5",
+            "BOOT_DEADLINE_S": "90",
+            "TARGET_DRAIN_S": "30",
+            "IDLE_S": "20",
+            "DRAIN_GRACE_S": "5",
+            "LEASE_S": "10",
         }
 
     def web(self) -> Command:
@@ -46,9 +69,11 @@ class Services:
     def worker(self, name: str = "worker") -> Command:
         """One Celery worker; `name` tells workers on one machine apart, and may end with the node: ``worker@node``."""
         node_name = name if "@" in name else f"{name}@%h"
-        return _python(
-            name, "celery", "-A", "tasks.app", "worker", "-n", node_name, "-l", "INFO", "--without-mingle"
-        )
+        return _python(name, "celery", "-A", "tasks.app", "worker", "-n", node_name, "-l", "INFO", "--without-mingle")
+
+    def scaler(self, *arguments: str) -> Command:
+        """The scaler, or one of its other commands."""
+        return _python("scaler", "scaler", *arguments)
 
     def flower(self) -> Command:
         """Celery Flower."""

@@ -15,6 +15,9 @@ class LocalSettings(EnvironmentSettings):
 
     web_port: int = Field(8000, alias="WEB_PORT", ge=1, le=65_535, description="port of the page and the API")
     flower_port: int = Field(5555, alias="FLOWER_PORT", ge=1, le=65_535, description="port of Flower")
+    scaler_port: int = Field(
+        8100, alias="SCALER_PORT", ge=1, le=65_535, description="port of the scaler's /metrics and /healthz"
+    )
     aws_port: int = Field(
         4566, alias="LOCAL_AWS_PORT", ge=1, le=65_535, description="port of the emulated S3, SQS and SNS"
     )

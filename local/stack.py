@@ -80,7 +80,7 @@ def running_stack(log_dir: Path, environ: Mapping[str, str] | None = None) -> It
         TimeoutError: an emulator did not answer in time.
     """
     with running_emulators(log_dir) as emulators, ExitStack() as stack:
-        services = Services(emulators, free_port(), free_port())
-        merged = {**os.environ, **services.environ, **(environ or {})}
+        services = Services(emulators, free_port(), free_port(), free_port())
+        merged = {**services.defaults, **os.environ, **services.environ, **(environ or {})}
         provision(Settings.from_env(merged))
         yield Stack(services, merged, log_dir, stack)

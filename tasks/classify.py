@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 from celeryconfig import settings
 from tasks.app import app
 from tasks.engine import engine
-from tasks.inference.decode import decode
 from tasks.names import CLASSIFY
 from tasks.objects import StoreUnavailable
-from tasks.stopwatch import Stopwatch
 from tasks.store import image_store
 
 if TYPE_CHECKING:
@@ -37,8 +35,8 @@ def classify(task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
     """Classify the photo stored under `key`; `name` is what its owner called it.
 
     Returns:
-        What the user reads: name, label, confidence (0 to 1), the five likeliest labels, the model's name and
-        the seconds that each part took, the wait in the queue included.
+        What the user reads: name, label, confidence (0 to 1), the five likeliest labels, the model's name, the
+        seconds that each part took, the wait in the queue included, and how many photos the model saw together.
 
     Raises:
         BadImage: the photo cannot be decoded; it is not tried again.
@@ -48,18 +46,14 @@ def classify(task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
     """
     sent_at_s = task.request.sqs["sent_at_s"]  # type: ignore[attr-defined]  # set by the transport
     queue_s = max(0.0, time.time() - sent_at_s)  # two machines' clocks may differ
-    watch = Stopwatch(time.perf_counter)
-    data = image_store(settings).get(key)
-    watch.lap("fetch_s")
-    image = decode(data, max_pixels=settings.max_image_pixels, min_side_px=engine().input_side_px)
-    watch.lap("decode_s")
-    prediction = engine().classify(image)
-    watch.lap("inference_s")
+    classified = engine().classify(lambda: image_store(settings).get(key))
+    prediction = classified.prediction
     return {
         "name": name,
         "label": prediction.label,
         "confidence": prediction.confidence,
         "top": [{"label": label, "confidence": confidence} for label, confidence in prediction.top],
         "model": engine().model_name,
-        "timings": {"queue_s": round(queue_s, 3)} | watch.laps,
+        "timings": {"queue_s": round(queue_s, 3), **classified.timings_s},
+        "batch_size": classified.batch_size,
     }

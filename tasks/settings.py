@@ -135,6 +135,16 @@ class Settings(EnvironmentSettings):
         alias="MODEL_PRECISION",
         description="numbers that the model computes in; `auto`: fp32 on the CPU, fp16 on CUDA",
     )
+    batch_size: int = Field(
+        8, alias="BATCH_SIZE", ge=1, le=1024, description="most photos that the model looks at together"
+    )
+    batch_wait_s: float = Field(
+        0.01,
+        alias="BATCH_WAIT_S",
+        ge=0,
+        le=10,
+        description="seconds that a photo waits for others that are being decoded; a lone one does not wait",
+    )
     torch_threads: int = Field(
         1, alias="TORCH_THREADS", ge=1, le=256, description="threads of one model run on the CPU"
     )

@@ -43,7 +43,7 @@ def test_a_result_says_what_the_photo_shows(client: Client, photos: dict[str, by
     assert (result["label"], result["model"]) == ("cat", "everyday10")
     assert len(result["top"]) == 5
     assert result["top"][0] == {"label": "cat", "confidence": result["confidence"]}
-    assert {"queue_s", "fetch_s", "decode_s", "inference_s"} == set(result["timings"])
+    assert {"queue_s", "fetch_s", "decode_s", "batch_wait_s", "inference_s"} == set(result["timings"])
     assert all(seconds >= 0 for seconds in result["timings"].values())
 
 
