@@ -1,0 +1,143 @@
+"""Learns from what happened: seconds of a task, seconds of a boot, when launching is worth another try.
+
+Pure: a history and news make the next history. Chance comes in as a number.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+from types import MappingProxyType
+
+from scaler.policy import Measured
+from scaler.state import History, LaunchOutcome, Limits, Meaning, Node, Phase, Sample, WorkerReport
+
+# After this many new tasks the mean has moved half the way to theirs.
+TASKS_HALF = 100
+BOOTS_KEPT = 20
+BOOT_QUANTILE = 0.9
+BACKOFF_S = 15.0
+BACKOFF_MOST_S = 900.0
+# From here on a person should look, and launches are tried with one node at a time.
+ALARM_FAILURES = 3
+# An account's limit is lifted by people, and instances of others that fill it come and go.
+QUOTA_RETRY_S = 900.0
+
+
+def measured(history: History, sample: Sample, limits: Limits) -> Measured:
+    """Return what the policy needs, from the operator's first guesses as long as nothing was measured."""
+    slots = [node.report.slots for node in sample.nodes or () if node.report is not None]
+    return Measured(
+        task_s=limits.initial_task_s if history.task_s is None else history.task_s,
+        boot_s=boot_s(history, limits),
+        slots=max(1, round(statistics.fmean(slots))) if slots else limits.node_slots,
+    )
+
+
+def boot_s(history: History, limits: Limits) -> float:
+    """Return the seconds from launch to first report that nine of ten of the latest nodes kept within.
+
+    >>> boot_s(History(boots_s=tuple(range(1, 11))), Limits())
+    9
+    """
+    if not history.boots_s:
+        return limits.initial_boot_s
+    ordered = sorted(history.boots_s)
+    return ordered[math.ceil(BOOT_QUANTILE * len(ordered)) - 1]
+
+
+def learn(history: History, sample: Sample, previous: Sample | None = None) -> History:
+    """Return the history with what a sample tells of tasks and boots.
+
+    Args:
+        history: what is known.
+        sample: the news.
+        previous: the latest sample before that knew the nodes; None at the start. Only a node that was seen booting
+            tells how long a boot takes: of others it is not known when they joined.
+    """
+    if sample.nodes is None:
+        return history
+    joined = _joined(sample, previous)
+    history = _learn_tasks(history, sample.nodes)
+    if not joined:
+        return history
+    boots_s = (*history.boots_s, *(sample.now_s - node.launched_at_s for node in joined))
+    return replace(history, boots_s=boots_s[-BOOTS_KEPT:], launch_failures=0, launch_not_before_s=0.0)
+
+
+def _joined(sample: Sample, previous: Sample | None) -> list[Node]:
+    if previous is None or previous.nodes is None or sample.nodes is None:
+        return []
+    booting = {node.id for node in previous.nodes if node.phase is Phase.BOOTING}
+    return [node for node in sample.nodes if node.id in booting and node.report is not None]
+
+
+def _learn_tasks(history: History, nodes: tuple[Node, ...]) -> History:
+    tallies = {node.id: history.tallies[node.id] for node in nodes if node.id in history.tallies}
+    tasks, task_s = 0, 0.0
+    for node in nodes:
+        if node.report is not None:
+            new_tasks, new_task_s = _new(history.tallies.get(node.id, (0, 0.0)), node.report)
+            tasks, task_s = tasks + new_tasks, task_s + new_task_s
+            tallies[node.id] = (node.report.tasks, node.report.task_s)
+    mean_s = history.task_s
+    if tasks:
+        kept = 0.0 if mean_s is None else 0.5 ** (tasks / TASKS_HALF)
+        mean_s = kept * (mean_s or 0.0) + (1 - kept) * task_s / tasks
+    return replace(history, tallies=MappingProxyType(tallies), task_s=mean_s)
+
+
+def _new(before: tuple[int, float], report: WorkerReport) -> tuple[int, float]:
+    tasks, task_s = before
+    if report.tasks < tasks or report.task_s < task_s:  # the worker was started again, and counts from 0
+        return report.tasks, report.task_s
+    return report.tasks - tasks, report.task_s - task_s
+
+
+def after_launch(history: History, outcome: LaunchOutcome, *, now_s: float, nodes: int, jitter: float) -> History:
+    """Return the history with what came of a launch.
+
+    Args:
+        history: what is known.
+        outcome: what EC2 gave and refused.
+        now_s: when.
+        nodes: non-terminated nodes before the launch.
+        jitter: from 0 to 1, by chance.
+    """
+    if len(outcome.launched) >= outcome.asked:
+        return history
+    refusals = dict(outcome.refusals)
+    if Meaning.FORBIDDEN in refusals:
+        return replace(history, stopped=f"EC2 forbids launches: {refusals[Meaning.FORBIDDEN]}")
+    if Meaning.QUOTA in refusals:
+        history = replace(history, lowered_cap=nodes + len(outcome.launched), lowered_cap_until_s=now_s + QUOTA_RETRY_S)
+    if refusals.keys() == {Meaning.QUOTA}:
+        return history
+    return backed_off(history, now_s, jitter, some_came=bool(outcome.launched))
+
+
+def backed_off(history: History, now_s: float, jitter: float, *, some_came: bool = False) -> History:
+    """Return the history after a launch that failed: no other one before a time that doubles with each in a row.
+
+    Args:
+        history: what is known.
+        now_s: when.
+        jitter: from 0 to 1: the wait is between half of the full time and all of it.
+        some_came: whether some of the nodes came, which starts the row anew.
+    """
+    failures = 1 if some_came else history.launch_failures + 1
+    wait_s = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** min(failures - 1, 30)) * (0.5 + jitter / 2)
+    return replace(history, launch_failures=failures, launch_not_before_s=now_s + wait_s)
+
+
+def alarms(history: History, now_s: float) -> tuple[str, ...]:
+    """Return what a person should look at, a line each."""
+    lines = []
+    if history.stopped:
+        lines.append(f"{history.stopped}; mend it and restart the scaler")
+    if history.lowered_cap is not None and now_s < history.lowered_cap_until_s:
+        lines.append(f"the account's limit allows {history.lowered_cap} nodes; ask AWS for more or lower MAX_NODES")
+    if history.launch_failures >= ALARM_FAILURES:
+        lines.append(f"{history.launch_failures} launches in a row failed, or their nodes never joined")
+    return tuple(lines)

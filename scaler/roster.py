@@ -1,0 +1,78 @@
+"""Sorts the nodes of a sample by what they are good for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scaler.policy import Capacity
+from scaler.state import Limits, Node, Phase
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The nodes of a sample by what they are good for.
+
+    Attributes:
+        taking: nodes that take tasks, as far as is known.
+        booting: nodes that are expected to.
+        draining: nodes that were told to take no more.
+        lost: nodes past a deadline, to be replaced.
+        never_joined: whether there is one among those that never gave a report.
+        total: all nodes, those included that stop or are silent: what counts against the cap.
+    """
+
+    taking: tuple[Node, ...]
+    booting: tuple[Node, ...]
+    draining: tuple[Node, ...]
+    lost: tuple[Node, ...]
+    never_joined: bool
+    total: int
+
+    def capacity(self, now_s: float, boot_s: float) -> Capacity:
+        """Return the nodes that count as capacity, if a boot takes `boot_s`."""
+        return Capacity(len(self.taking), tuple(max(0.0, node.launched_at_s + boot_s - now_s) for node in self.booting))
+
+
+def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
+    """Return the nodes sorted.
+
+    A node that stopped taking tasks by itself (for a spot notice) is in no group: it leaves, and is let alone.
+
+    If at least two nodes are silent and none reports, then it is rather the control channel that fails than all of
+    them: the silent ones count as capacity, and are replaced singly, the next one when the last one's successor has
+    joined or failed to.
+    """
+    by_phase: dict[Phase, list[Node]] = {phase: [] for phase in Phase}
+    for node in nodes:
+        by_phase[node.phase].append(node)
+    silent = by_phase[Phase.SILENT]
+    deaf = len(silent) > 1 and not any(node.report for node in nodes)
+    overdue = [node for node in nodes if _overdue(node, now_s, limits)]
+    never_joined = [node for node in overdue if node.phase is Phase.BOOTING]
+    lost = overdue
+    booting = [node for node in by_phase[Phase.BOOTING] if node not in never_joined]
+    if deaf:
+        silent_lost = sorted((node for node in overdue if node.phase is Phase.SILENT), key=lambda node: node.since_s)
+        spared = silent_lost if booting else silent_lost[1:]
+        lost = [node for node in overdue if node not in spared]
+    taking = [node for node in by_phase[Phase.READY] if node.report is None or node.report.consuming]
+    return Roster(
+        taking=(*taking, *(node for node in silent if deaf and node not in lost)),
+        booting=tuple(booting),
+        draining=tuple(by_phase[Phase.DRAINING]),
+        lost=tuple(lost),
+        never_joined=bool(never_joined),
+        total=len(nodes),
+    )
+
+
+def _overdue(node: Node, now_s: float, limits: Limits) -> bool:
+    if node.phase is Phase.BOOTING:
+        return now_s - node.launched_at_s > limits.boot_deadline_s
+    if node.phase is Phase.SILENT:
+        return now_s - node.since_s > limits.silent_deadline_s
+    if node.phase is Phase.COMMITTED:
+        # A task that takes long ends in peace: a warm shutdown waits for it.
+        return now_s - node.since_s > limits.poweroff_deadline_s and (node.report is None or node.report.idle)
+    return False
