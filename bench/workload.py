@@ -1,0 +1,263 @@
+"""Loads a deployment with photos over HTTP and tells how fast results came: a load generator for users.
+
+    python -m bench.workload --url http://127.0.0.1:8000 --num-request 100 --image-folder photos --concurrency 16
+
+Closed loop: each of `concurrency` users uploads a photo, waits for its result, and uploads the next one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import json
+import math
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import urllib3
+from tqdm import tqdm
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+HTTP_OK, HTTP_ACCEPTED = 200, 202
+TIMEOUT = urllib3.Timeout(connect=10, read=120)
+# When to ask for a result: first when most of the usual latency has passed, then a few times in what is left of it.
+FIRST_ASK, NEXT_ASK = 0.75, 0.12
+MIN_PAUSE_S = 0.01
+SMOOTHING = 0.2
+BINS = 12
+BAR_CHARS = 40
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One photo's way: what came of it, and when, in seconds since the load began."""
+
+    name: str
+    state: str
+    label: str
+    begin_s: float
+    latency_s: float
+    asked: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a load came to."""
+
+    photos: int
+    failed: int
+    seconds: float
+    photos_per_s: float
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    max_s: float
+
+
+class Pace:
+    """How long results usually take, shared by all users, so that few questions are asked in vain."""
+
+    def __init__(self) -> None:
+        self._usual_s = 0.0
+        self._lock = threading.Lock()
+
+    def pauses(self) -> Iterator[float]:
+        """Yield seconds to wait before each question."""
+        yield self._usual_s * FIRST_ASK
+        while True:
+            yield max(MIN_PAUSE_S, self._usual_s * NEXT_ASK)
+
+    def note(self, latency_s: float) -> None:
+        """Learn from a result."""
+        with self._lock:
+            known = self._usual_s or latency_s
+            self._usual_s = known + SMOOTHING * (latency_s - known)
+
+
+class User:
+    """Uploads photos and waits for their results. Safe to share between threads.
+
+    Args:
+        url: of the web app.
+        concurrency: photos at a time.
+        deadline_s: how long a photo may take.
+    """
+
+    def __init__(self, url: str, concurrency: int, deadline_s: float) -> None:
+        self._url = url.rstrip("/")
+        self._deadline_s = deadline_s
+        self._http = urllib3.PoolManager(maxsize=concurrency, block=True, timeout=TIMEOUT, retries=False)
+        self._pace = Pace()
+        self._begin_s = time.perf_counter()
+
+    def classify(self, path: Path) -> Outcome:
+        """Return what came of a photo; a failure is an outcome too."""
+        begin_s = time.perf_counter()
+        asked, result, error = 0, {}, ""
+        try:
+            result_url = self._upload(path)
+            for pause_s in self._pace.pauses():
+                time.sleep(pause_s)
+                asked += 1
+                answer = self._http.request("GET", f"{self._url}{result_url}")
+                if answer.status != HTTP_ACCEPTED:
+                    result = answer.json()
+                    error = str(result.get("error") or "")
+                    break
+                if time.perf_counter() - begin_s > self._deadline_s:
+                    error = f"no result within {self._deadline_s:g} s"
+                    break
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, LookupError) as problem:
+            error = f"{type(problem).__name__}: {problem}"
+        latency_s = time.perf_counter() - begin_s
+        if not error:
+            self._pace.note(latency_s)
+        state = str(result.get("state") or "ERROR")
+        label = str(result.get("label") or "")
+        return Outcome(path.name, state, label, begin_s - self._begin_s, latency_s, asked, error)
+
+    def _upload(self, path: Path) -> str:
+        photo = (path.name, path.read_bytes(), "application/octet-stream")
+        answer = self._http.request("POST", f"{self._url}/classify", fields={"img": photo})
+        if answer.status != HTTP_ACCEPTED:
+            raise ValueError(f"the upload was answered {answer.status}: {answer.data[:200]!r}")
+        return str(answer.json()["tasks"][0]["result_url"])
+
+
+def load(
+    url: str, photos: Sequence[Path], *, number: int, concurrency: int, deadline_s: float, done: Callable[[], object]
+) -> list[Outcome]:
+    """Upload `number` photos, the given ones in turn, `concurrency` at a time; `done` is called for each."""
+    user = User(url, concurrency, deadline_s)
+
+    def one(path: Path) -> Outcome:
+        outcome = user.classify(path)
+        done()
+        return outcome
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        return list(pool.map(one, itertools.islice(itertools.cycle(photos), number)))
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least `share` of the values do not exceed (nearest rank).
+
+    >>> quantile([3.0, 1.0, 2.0, 4.0], 0.5)
+    2.0
+    """
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def summarise(outcomes: Sequence[Outcome]) -> Summary:
+    """Return what a load came to; latencies are those of the photos that got a label."""
+    latencies = [outcome.latency_s for outcome in outcomes if not outcome.error] or [math.nan]
+    seconds = max(outcome.begin_s + outcome.latency_s for outcome in outcomes) - min(o.begin_s for o in outcomes)
+    return Summary(
+        photos=len(outcomes),
+        failed=sum(bool(outcome.error) for outcome in outcomes),
+        seconds=seconds,
+        photos_per_s=len(outcomes) / seconds,
+        p50_s=quantile(latencies, 0.5),
+        p95_s=quantile(latencies, 0.95),
+        p99_s=quantile(latencies, 0.99),
+        max_s=max(latencies),
+    )
+
+
+def histogram(latencies: Sequence[float]) -> str:
+    """Return the latencies as bars, a line for each bin."""
+    low, high = min(latencies), max(latencies)
+    width = (high - low) / BINS or 1.0
+    counts = [0] * BINS
+    for latency in latencies:
+        counts[min(BINS - 1, int((latency - low) / width))] += 1
+    return "\n".join(
+        f"{1000 * (low + number * width):8.0f} ms  {'█' * math.ceil(BAR_CHARS * count / max(counts)):40}  {count}"
+        for number, count in enumerate(counts)
+    )
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """Return the photos of a folder and its subfolders.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise SystemExit(f"error: no photos in {folder} ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Load, print what came of it; return 0 if every photo got a label."""
+    chosen = _arguments(argv)
+    photos = find_photos(chosen.image_folder)
+    with tqdm(total=chosen.num_request, unit="photo", disable=None) as bar:
+        outcomes = load(
+            chosen.url,
+            photos,
+            number=chosen.num_request,
+            concurrency=chosen.concurrency,
+            deadline_s=chosen.deadline_s,
+            done=bar.update,
+        )
+    summary = summarise(outcomes)
+    _print(summary, outcomes)
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"summary": asdict(summary), "photos": [asdict(o) for o in outcomes]}))
+    if chosen.csv:
+        _write_csv(chosen.csv, [asdict(outcome) for outcome in outcomes])
+    return 1 if summary.failed else 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.workload", description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the web app (default: %(default)s)")
+    parser.add_argument("--num-request", "--num_request", type=_positive, default=100, help="photos (default: 100)")
+    parser.add_argument("--image-folder", "--image_folder", type=Path, required=True, help="photos, sent in turn")
+    parser.add_argument("--concurrency", type=_positive, default=16, help="photos at a time (default: 16)")
+    parser.add_argument("--deadline-s", type=float, default=600, help="how long a photo may take (default: 600)")
+    parser.add_argument("--json", type=Path, help="write summary and outcomes to this file")
+    parser.add_argument("--csv", type=Path, help="write outcomes to this file")
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _print(summary: Summary, outcomes: Sequence[Outcome]) -> None:
+    answered = [outcome for outcome in outcomes if not outcome.error]
+    if answered:
+        print(histogram([outcome.latency_s for outcome in answered]))
+        asked = statistics.fmean(outcome.asked for outcome in answered)
+        print(
+            f"{summary.photos} photos in {summary.seconds:.1f} s, {summary.photos_per_s:.1f} a second; latency "
+            f"p50 {1000 * summary.p50_s:.0f} ms, p95 {1000 * summary.p95_s:.0f} ms, p99 {1000 * summary.p99_s:.0f} ms, "
+            f"longest {1000 * summary.max_s:.0f} ms; {asked:.1f} questions a photo"
+        )
+    for outcome in outcomes:
+        if outcome.error:
+            print(f"{outcome.name}: {outcome.error}", file=sys.stderr)
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
