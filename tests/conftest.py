@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,15 @@ import pytest
 from local.emulators import Emulators, running_emulators
 from local.photographs import photographs
 from local.stack import Stack, running_stack
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start, even where the tests run in a shell's background.
+
+    A shell starts those with SIGINT ignored, which is inherited.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
