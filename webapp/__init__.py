@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from webapp import api, errors, page
+from webapp import api, errors, metrics, page
 from webapp.settings import WebSettings
 
 
@@ -18,4 +18,5 @@ def create_app(settings: WebSettings) -> Flask:
     app.register_blueprint(page.blueprint)
     app.register_blueprint(api.blueprint)
     errors.register(app)
+    metrics.register(app)
     return app
