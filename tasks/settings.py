@@ -114,6 +114,9 @@ class Settings(EnvironmentSettings):
     event_interval_s: float = Field(
         1.0, alias="EVENT_INTERVAL_S", gt=0, le=60, description="seconds of events that one request carries to Flower"
     )
+    worker_app: str = Field(
+        "tasks.app", alias="WORKER_APP", pattern=r"^[a-z_][a-z0-9_.]*$", description="Celery app of a node's workers"
+    )
     worker_processes: int = Field(1, alias="WORKER_PROCESSES", ge=1, le=64, description="Celery workers on one node")
     worker_threads: int = Field(
         8, alias="WORKER_THREADS", ge=1, le=256, description="photos that one worker handles at a time"
