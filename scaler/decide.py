@@ -25,12 +25,12 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
 
     The same sample gives the same decision again. The nodes of a launch have to be in the next sample, as booting.
 
-    416 photos of 10 s wait, no node runs, a node has 8 slots and boots in 90 s:
+    416 photos of 4 s wait, no node runs, a node has 8 slots and boots in 90 s:
 
     >>> sample = Sample(now_s=0, backlog=Backlog(visible=416, in_flight=0, delayed=0), nodes=())
-    >>> decision, _ = decide(sample, History(task_s=10), Limits())
+    >>> decision, _ = decide(sample, History(task_s=4), Limits())
     >>> decision.launch, decision.reason
-    (6, '4160 s of work, 0 s of capacity within 180 s: 6 desired, 0 there; launch 6')
+    (7, '1664 s of work, 0 s of capacity within 120 s: 7 desired, 0 there; launch 7')
     """
     if sample.backlog is None or sample.nodes is None:
         why = "; ".join(sample.failures) or "not everything could be read"

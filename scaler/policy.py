@@ -10,8 +10,9 @@ from typing import Protocol
 
 from scaler.state import Backlog, Limits
 
-# A target below the boot time cannot be met from zero: new nodes get at least this long to work before it.
-LEAST_WORK_S = 60.0
+# A target below the boot time cannot be met from zero: each new node is given at least this long to work. Less saves
+# little time, and costs many boots.
+LEAST_WORK_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def drain_time(backlog: Backlog, capacity: Capacity, measured: Measured, limits:
     do the work within the target, and as many as hold the tasks in flight: so a steady flow without a backlog keeps
     its nodes. More nodes than it takes to hold every message never help.
 
-    416 photos of 1 s wait, no node runs, a node has 8 slots and boots in 90 s: within 180 s it works for 90 s and does
-    720 s of work, so one is enough. At 10 s each the 4160 s of work take 6, ready after 90 s and done 87 s later.
+    416 photos of 1 s wait, no node runs, a node has 8 slots and boots in 90 s: of 120 s it works for the last 30 and
+    does 240 s of work, so it takes two. At 4 s each the 1664 s of work take seven, which are done 30 s after their boot.
 
     >>> waiting, nodes = Backlog(visible=416, in_flight=0, delayed=0), Capacity(ready=0)
-    >>> [drain_time(waiting, nodes, Measured(task_s, 90, 8), Limits()).nodes for task_s in (1, 10)]
-    [1, 6]
+    >>> [drain_time(waiting, nodes, Measured(task_s, 90, 8), Limits()).nodes for task_s in (1, 4)]
+    [2, 7]
     """
     horizon_s = max(limits.target_drain_s, measured.boot_s + LEAST_WORK_S)
     work_s = measured.task_s * (backlog.visible + backlog.in_flight / 2)

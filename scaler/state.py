@@ -119,7 +119,7 @@ class Limits:
     min_nodes: int = 0
     max_nodes: int = 19
     max_launches_per_tick: int = 10
-    target_drain_s: float = 180.0
+    target_drain_s: float = 120.0
     load_factor: float = 5.0
     idle_s: float = 60.0
     surplus_ticks: int = 3

@@ -48,8 +48,8 @@ def test_more_nodes_than_messages_fill_never_help() -> None:
 
 
 def test_a_target_below_the_boot_time_is_lengthened() -> None:
-    """A target that no new node can meet gives new nodes a minute's work, not infinitely many nodes."""
-    assert drain_time(waiting(48), NONE, Measured(10, 400, 8), LIMITS).nodes == 1
+    """A target that no new node can meet gives new nodes half a minute's work, not infinitely many nodes."""
+    assert drain_time(waiting(24), NONE, Measured(10, 400, 8), LIMITS).nodes == 1
 
 
 @pytest.mark.parametrize(
