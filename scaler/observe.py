@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scaler.state import Node, Phase, WorkerReport
 
 if TYPE_CHECKING:
-    from scaler.fleet import Instance
+    from scaler.instances import Instance
 
 # One report that is late is no news; a node that has given none for this long is silent.
 SILENT_AFTER_S = 20.0
