@@ -6,7 +6,6 @@ template's to say.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,8 +34,6 @@ GONE = "InvalidInstanceID.NotFound"
 
 Market = Literal["spot", "on-demand"]
 Purchase = Literal["spot", "on-demand", "spot-with-fallback"]
-
-log = logging.getLogger(__name__)
 
 
 class FleetError(Exception):
@@ -199,38 +196,6 @@ class Ec2Fleet:
             "OnDemandOptions": {"AllocationStrategy": "prioritized"},
             "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
         }
-
-
-class DryRunFleet:
-    """A fleet that is looked at and not touched; what would be done is logged.
-
-    Args:
-        fleet: the one to look at.
-    """
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-
-    def instances(self) -> tuple[Instance, ...]:
-        """Return the instances there are."""
-        return self._fleet.instances()
-
-    def launch(self, count: int, token: str) -> LaunchOutcome:
-        """Say so."""
-        log.info("dry run: would launch %d (%s)", count, token)
-        return LaunchOutcome(count)
-
-    def mark(self, ids: Sequence[str], phase: Phase, now_s: float) -> None:
-        """Say so."""
-        log.info("dry run: would mark %s as %s at %.0f", ", ".join(ids), phase, now_s)
-
-    def unmark(self, ids: Sequence[str]) -> None:
-        """Say so."""
-        log.info("dry run: would take the marks off %s", ", ".join(ids))
-
-    def terminate(self, ids: Sequence[str]) -> None:
-        """Say so."""
-        log.info("dry run: would terminate %s", ", ".join(ids))
 
 
 def _outcome(count: int, answer: CreateFleetResultTypeDef) -> LaunchOutcome:

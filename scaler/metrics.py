@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from scaler.state import Decision, Phase, Sample
+from scaler.state import Phase
+
+if TYPE_CHECKING:
+    from scaler.loop import Tick
+    from scaler.state import Decision, Sample
 
 HOUR_S = 3600.0
 
@@ -31,12 +35,36 @@ class Metrics:
         self._actions = self._counter("actions", "nodes acted on, by action", "action")
         self._held = self._counter("held", "ticks without a decision, as something could not be read")
         self._errors = self._counter("errors", "actions that failed, by action", "action")
+        self._refusals = self._counter("refusals", "launches that EC2 refused, by meaning", "meaning")
+        self._alarms = self._gauge("alarms", "things that a person should look at")
         self._cost = self._counter("estimated_cost_usd", "node hours times the price of a node")
         for action in ("launch", "revert", "drain", "commit", "replace"):
             self._actions.labels(action)
 
-    def observe(self, sample: Sample) -> None:
-        """Show a sample; what could not be read keeps its last value."""
+    def show(self, tick: Tick, *, alarms: int, elapsed_s: float) -> None:
+        """Show a tick.
+
+        Args:
+            tick: what it came to.
+            alarms: how many things a person should look at.
+            elapsed_s: seconds since the tick before, for the cost.
+        """
+        self._observe(tick.sample)
+        self._decided(tick.decision)
+        self._alarms.set(alarms)
+        for action, nodes in tick.done.nodes.items():
+            self._actions.labels(action).inc(len(nodes))
+        for action in tick.done.failures:
+            self._errors.labels(action).inc()
+        if tick.outcome is not None:
+            self._actions.labels("launch").inc(len(tick.outcome.launched))
+            for meaning, _ in tick.outcome.refusals:
+                self._refusals.labels(meaning.value).inc()
+        if tick.sample.nodes is not None:
+            self._cost.inc(len(tick.sample.nodes) * elapsed_s / HOUR_S * self._usd_per_hour)
+
+    def _observe(self, sample: Sample) -> None:
+        # What could not be read keeps its last value.
         self._last_tick.set(sample.now_s)
         if sample.backlog is not None:
             for state in ("visible", "in_flight", "delayed"):
@@ -46,27 +74,13 @@ class Metrics:
             for phase in Phase:
                 self._nodes.labels(phase.value).set(tally[phase])
 
-    def decided(self, decision: Decision) -> None:
-        """Show a decision."""
+    def _decided(self, decision: Decision) -> None:
         if decision.desired is not None:
             self._desired.set(decision.desired)
         if decision.held:
             self._held.inc()
         for name, value in decision.values.items():
             self._values.labels(name).set(value)
-
-    def acted(self, done: Mapping[str, int]) -> None:
-        """Count nodes by what was done with them."""
-        for action, number in done.items():
-            self._actions.labels(action).inc(number)
-
-    def failed(self, action: str) -> None:
-        """Count an action that failed."""
-        self._errors.labels(action).inc()
-
-    def running(self, nodes: int, elapsed_s: float) -> None:
-        """Add what that many nodes cost for some time."""
-        self._cost.inc(nodes * elapsed_s / HOUR_S * self._usd_per_hour)
 
     def stand_by(self, *, active: bool) -> None:
         """Show whether this scaler acts."""

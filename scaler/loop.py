@@ -1,0 +1,134 @@
+"""One tick of the scaler: observe, decide, act. What came of it is returned; who tells of it is the caller's matter."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from scaler.act import Done
+from scaler.decide import decide
+from scaler.measure import after_launch, learn
+from scaler.memory import Intent, Memory
+from scaler.observe import reminders
+from scaler.state import Decision, History, LaunchOutcome, Limits, Sample
+
+if TYPE_CHECKING:
+    from scaler.act import Actor
+    from scaler.dry_run import DryRunLease, DryRunStore
+    from scaler.fleet import Fleet
+    from scaler.instances import Instance
+    from scaler.lease import Lease
+    from scaler.memory import MemoryStore
+    from scaler.observer import Observer
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick of the lease's holder came to.
+
+    Attributes:
+        sample: what was observed.
+        decision: what was decided.
+        done: what was carried out, launches left out.
+        outcome: what came of a launch; None if there was none.
+        history: what is remembered now.
+        left: nodes that were there at the last tick and are gone.
+    """
+
+    sample: Sample
+    decision: Decision
+    done: Done = field(default_factory=Done)
+    outcome: LaunchOutcome | None = None
+    history: History = field(default_factory=History)
+    left: tuple[str, ...] = ()
+
+
+class Loop:
+    """A scaler's ticks.
+
+    Args:
+        observer: takes samples.
+        fleet: launches nodes.
+        actor: does everything else with them.
+        lease: tells whether this scaler may act.
+        store: keeps what is remembered.
+        limits: the operator's.
+        jitter: a number from 0 to 1, by chance.
+    """
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        fleet: Fleet,
+        actor: Actor,
+        lease: Lease | DryRunLease,
+        store: MemoryStore | DryRunStore,
+        limits: Limits,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._observer = observer
+        self._fleet = fleet
+        self._actor = actor
+        self._lease = lease
+        self._store = store
+        self._limits = limits
+        self._jitter = jitter
+        self._memory: Memory | None = None
+        self._last: Sample | None = None
+
+    def run_once(self, now_s: float) -> Tick | None:
+        """Observe, decide and act; None if another scaler holds the lease.
+
+        Raises:
+            tasks.objects.StoreUnavailable: S3 failed, so that it is not known who may act.
+        """
+        if not self._lease.acquire_or_renew(now_s):
+            self._memory, self._last = None, None
+            return None
+        memory = self._memory or self._recalled(now_s)
+        seen = self._observer.observe(memory.launched, now_s)
+        decision, history = decide(seen.sample, learn(memory.history, seen.sample, self._last), self._limits)
+        memory = replace(memory, history=history, launched=seen.unlisted)
+        done, outcome = Done(), None
+        # Reading took time, in which the lease may have run out.
+        if self._lease.still_held():
+            done = self._actor.act(decision, now_s)
+            self._actor.remind(reminders(seen.sample.nodes or ()))
+            memory, outcome = self._launch(memory, decision.launch, seen.instances, now_s)
+            self._store.save(memory)
+        self._memory = memory
+        if seen.sample.nodes is not None:
+            self._last = seen.sample
+        return Tick(seen.sample, decision, done, outcome, memory.history, seen.left)
+
+    def _recalled(self, now_s: float) -> Memory:
+        memory = self._store.load(now_s)
+        # A person has started this scaler: what only a person could mend may be mended.
+        return replace(memory, history=replace(memory.history, stopped=""))
+
+    def _launch(
+        self, memory: Memory, count: int, instances: tuple[Instance, ...] | None, now_s: float
+    ) -> tuple[Memory, LaunchOutcome | None]:
+        """Launch nodes so that a scaler that is killed at any point launches none twice, and loses none.
+
+        What is about to be asked for is written down first. A scaler that finds such an intent looks for its
+        instances, and if there are none, asks again under the same token, which EC2 carries out once:
+        https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+        """
+        if instances is None:
+            return memory, None
+        if memory.intent is None:
+            if not count:
+                return memory, None
+            memory = replace(memory, intent=Intent(uuid.uuid4().hex, count, now_s))
+            self._store.save(memory)
+        intent = memory.intent
+        assert intent is not None  # noqa: S101 - set above
+        launched = tuple(instance.id for instance in instances if instance.launch_token == intent.token)
+        outcome = LaunchOutcome(len(launched), launched) if launched else self._fleet.launch(intent.count, intent.token)
+        history = after_launch(memory.history, outcome, now_s=now_s, nodes=len(instances), jitter=self._jitter())
+        known = {**memory.launched, **dict.fromkeys(outcome.launched, now_s)}
+        return replace(memory, history=history, launched=known, intent=None), outcome
