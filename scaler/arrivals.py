@@ -77,7 +77,7 @@ def per_tick(counts: Counts, period_s: float, tick_s: float, seed: int = SEED) -
         return np.random.default_rng(seed).multinomial(counts, [1 / parts] * parts).reshape(-1).astype(np.int64)
     if periods.is_integer():
         padded = np.pad(counts, (0, -len(counts) % int(periods)))
-        return padded.reshape(-1, int(periods)).sum(axis=1)
+        return np.asarray(padded.reshape(-1, int(periods)).sum(axis=1), dtype=np.int64)
     raise TraceError(f"a period of {period_s:g} s and a tick of {tick_s:g} s: one should be a multiple of the other")
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from scaler.policy import Measured
-from scaler.state import History, LaunchOutcome, Limits, Meaning, Node, Phase, Sample, WorkerReport
+from scaler.state import History, LaunchOutcome, Limits, Meaning, Node, Phase, Sample
 
 # After this many new tasks the mean has moved half the way to theirs.
 TASKS_HALF = 100
@@ -23,6 +23,8 @@ BACKOFF_MOST_S = 900.0
 ALARM_FAILURES = 3
 # An account's limit is lifted by people, and instances of others that fill it come and go.
 QUOTA_RETRY_S = 900.0
+# The tally of a worker that has ended no task.
+NOTHING = (0, 0.0)
 
 
 def measured(history: History, sample: Sample, limits: Limits) -> Measured:
@@ -78,21 +80,17 @@ def _learn_tasks(history: History, nodes: tuple[Node, ...]) -> History:
     tasks, task_s = 0, 0.0
     for node in nodes:
         if node.report is not None:
-            new_tasks, new_task_s = _new(history.tallies.get(node.id, (0, 0.0)), node.report)
-            tasks, task_s = tasks + new_tasks, task_s + new_task_s
+            known_tasks, known_s = history.tallies.get(node.id, NOTHING)
             tallies[node.id] = (node.report.tasks, node.report.task_s)
+            if node.report.tasks < known_tasks or node.report.task_s < known_s:
+                known_tasks, known_s = NOTHING  # the worker was started again, and counts from 0
+            tasks += node.report.tasks - known_tasks
+            task_s += node.report.task_s - known_s
     mean_s = history.task_s
     if tasks:
         kept = 0.0 if mean_s is None else 0.5 ** (tasks / TASKS_HALF)
         mean_s = kept * (mean_s or 0.0) + (1 - kept) * task_s / tasks
     return replace(history, tallies=MappingProxyType(tallies), task_s=mean_s)
-
-
-def _new(before: tuple[int, float], report: WorkerReport) -> tuple[int, float]:
-    tasks, task_s = before
-    if report.tasks < tasks or report.task_s < task_s:  # the worker was started again, and counts from 0
-        return report.tasks, report.task_s
-    return report.tasks - tasks, report.task_s - task_s
 
 
 def after_launch(history: History, outcome: LaunchOutcome, *, now_s: float, nodes: int, jitter: float) -> History:

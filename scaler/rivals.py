@@ -10,7 +10,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from scaler.measure import measured
-from scaler.policy import load_factor
 from scaler.state import Decision, History, Limits, Node, Phase, Sample
 
 COUNTED = frozenset({Phase.BOOTING, Phase.READY})

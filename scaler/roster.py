@@ -48,31 +48,24 @@ def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
         by_phase[node.phase].append(node)
     silent = by_phase[Phase.SILENT]
     deaf = len(silent) > 1 and not any(node.report for node in nodes)
-    overdue = [node for node in nodes if _overdue(node, now_s, limits)]
-    never_joined = [node for node in overdue if node.phase is Phase.BOOTING]
-    lost = overdue
+    never_joined = [node for node in by_phase[Phase.BOOTING] if now_s - node.launched_at_s > limits.boot_deadline_s]
+    silent_lost = [node for node in silent if now_s - node.since_s > limits.silent_deadline_s]
+    # A task that takes long ends in peace: a warm shutdown waits for it.
+    not_off = [
+        node
+        for node in by_phase[Phase.COMMITTED]
+        if now_s - node.since_s > limits.poweroff_deadline_s and (node.report is None or node.report.idle)
+    ]
     booting = [node for node in by_phase[Phase.BOOTING] if node not in never_joined]
     if deaf:
-        silent_lost = sorted((node for node in overdue if node.phase is Phase.SILENT), key=lambda node: node.since_s)
-        spared = silent_lost if booting else silent_lost[1:]
-        lost = [node for node in overdue if node not in spared]
+        oldest_first = sorted(silent_lost, key=lambda node: (node.since_s, node.id))
+        silent_lost = [] if booting else oldest_first[:1]
     taking = [node for node in by_phase[Phase.READY] if node.report is None or node.report.consuming]
     return Roster(
-        taking=(*taking, *(node for node in silent if deaf and node not in lost)),
+        taking=(*taking, *(node for node in silent if deaf and node not in silent_lost)),
         booting=tuple(booting),
         draining=tuple(by_phase[Phase.DRAINING]),
-        lost=tuple(lost),
+        lost=(*never_joined, *silent_lost, *not_off),
         never_joined=bool(never_joined),
         total=len(nodes),
     )
-
-
-def _overdue(node: Node, now_s: float, limits: Limits) -> bool:
-    if node.phase is Phase.BOOTING:
-        return now_s - node.launched_at_s > limits.boot_deadline_s
-    if node.phase is Phase.SILENT:
-        return now_s - node.since_s > limits.silent_deadline_s
-    if node.phase is Phase.COMMITTED:
-        # A task that takes long ends in peace: a warm shutdown waits for it.
-        return now_s - node.since_s > limits.poweroff_deadline_s and (node.report is None or node.report.idle)
-    return False
