@@ -81,12 +81,12 @@ def per_tick(counts: Counts, period_s: float, tick_s: float, seed: int = SEED) -
     raise TraceError(f"a period of {period_s:g} s and a tick of {tick_s:g} s: one should be a multiple of the other")
 
 
-def bursts() -> Counts:
+def bursts(seed: int = SEED) -> Counts:
     """Return a day that is idle but for eighty batches, most small and a few large: lognormal, median 100, up to 6,000.
 
     A batch arrives at 3,000 a minute at most.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     counts = np.zeros(DAY_MINUTES, dtype=np.int64)
     for start in rng.choice(DAY_MINUTES - 60, size=80, replace=False):
         tasks = int(min(6000, rng.lognormal(np.log(100), 1.7))) + 1
@@ -95,21 +95,21 @@ def bursts() -> Counts:
     return counts
 
 
-def steady() -> Counts:
+def steady(seed: int = SEED) -> Counts:
     """Return a day with a steady flow that swings by half between night and day: 240 tasks a minute on average."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     swing = 1 - 0.5 * np.cos(2 * np.pi * np.arange(DAY_MINUTES) / DAY_MINUTES)
     return rng.poisson(240 * swing).astype(np.int64)
 
 
-def burst_416() -> Counts:
+def burst_416(seed: int = SEED) -> Counts:  # noqa: ARG001 - made like the others, without chance
     """Return one burst of 416 tasks at once, and an hour after it."""
     counts = np.zeros(60, dtype=np.int64)
     counts[1] = 416
     return counts
 
 
-SHIPPED: Mapping[str, Callable[[], Counts]] = MappingProxyType(
+SHIPPED: Mapping[str, Callable[[int], Counts]] = MappingProxyType(
     {"bursts": bursts, "steady": steady, "burst-416": burst_416}
 )
 
@@ -118,6 +118,6 @@ def write_shipped(folder: Path = TRACES) -> Iterator[Path]:
     """Write the shipped traces anew; they are the same each time."""
     for name, make in SHIPPED.items():
         path = folder / f"{name}.csv"
-        lines = ["minute,tasks", *(f"{minute},{count}" for minute, count in enumerate(make().tolist()))]
+        lines = ["minute,tasks", *(f"{minute},{count}" for minute, count in enumerate(make(SEED).tolist()))]
         path.write_text("\n".join(lines) + "\n")
         yield path

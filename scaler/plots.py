@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 
@@ -24,10 +25,12 @@ def timeline(title: str, runs: Sequence[Run], path: Path) -> None:
     for run in runs:
         step = max(1, len(run.series.at_s) // POINTS)
         hours = run.series.at_s[::step] / HOUR_S
-        for axis, values in zip(axes, (run.series.backlog, run.series.nodes, run.series.wait_s), strict=True):
-            # The highest of each step, so that no peak is lost.
-            peaks = [values[start : start + step].max() for start in range(0, len(values), step)]
-            axis.plot(hours, peaks, label=run.policy, linewidth=1)
+        for axis, values, style in zip(
+            axes, (run.series.backlog, run.series.nodes, run.series.wait_s), ("-", "-", "."), strict=True
+        ):
+            # The highest of each step, so that no peak is lost; fmax passes over ticks without a wait.
+            peaks = [np.fmax.reduce(values[start : start + step]) for start in range(0, len(values), step)]
+            axis.plot(hours, peaks, style, label=run.policy, linewidth=1, markersize=3)
     for axis, label in zip(axes, ("messages in the queue", "nodes", "longest wait, s"), strict=True):
         axis.set_ylabel(label)
         axis.grid(visible=True, alpha=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ Decide = Callable[[Sample, History, Limits], tuple[Decision, History]]
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn, tick by tick: instants, messages in the queue, nodes, nodes that take tasks, longest wait."""
+    """What is drawn, tick by tick: instants, messages in the queue, nodes, nodes that take tasks, longest wait.
+
+    The wait is that of the tasks that began in the tick, and NaN if none did.
+    """
 
     at_s: NDArray[np.float64]
     backlog: NDArray[np.int64]
@@ -175,7 +179,7 @@ class _World:
         middle_s = now_s + self._scenario.tick_s / 2
         self.queue.add(arriving, middle_s)
         started = self.fleet.work(self.queue.visible, tick)
-        wait_s = self.queue.take(started, middle_s)
+        wait_s = self.queue.take(started, middle_s) if started else math.nan
         return now_s, self.queue.visible + self.fleet.in_flight, self.fleet.count, self.fleet.taking, wait_s
 
     def _counts(self) -> Backlog | None:

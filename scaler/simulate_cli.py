@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--trace", type=Path, action="append", help="CSV with a heading, a count in the last column")
     source.add_argument("--scenario", choices=SHIPPED, action="append", help="a shipped trace; without: all of them")
+    parser.add_argument("--trace-seed", type=int, help="make the shipped traces anew from this seed, not written")
     parser.add_argument("--policy", action="append", choices=(*OURS, *RIVALS), help="may be repeated; without: all")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw pictures there")
     parser.add_argument(
@@ -86,21 +87,29 @@ def main(args: argparse.Namespace) -> int:
         return 0
     # The simulation makes a million frozen values a second and no cycles: looking for some takes a third of the time.
     gc.disable()
-    traces = args.trace or [TRACES / f"{name}.csv" for name in args.scenario or SHIPPED]
     try:
-        for path in traces:
-            _compare(path, args)
+        for name, counts in _traces(args):
+            _compare(name, (counts * args.scale).round().astype(np.int64), args)
     except (TraceError, OSError) as error:
         print(f"error: {error}")
         return 2
     return 0
 
 
-def _compare(path: Path, args: argparse.Namespace) -> None:
-    counts = (read(path, args.period_s) * args.scale).round().astype(np.int64)
+def _traces(args: argparse.Namespace) -> Iterator[tuple[str, Counts]]:
+    if args.trace:
+        yield from ((path.name.split(".")[0], read(path, args.period_s)) for path in args.trace)
+        return
+    for name in args.scenario or SHIPPED:
+        if args.trace_seed is None:
+            yield name, read(TRACES / f"{name}.csv", MINUTE_S)
+        else:
+            yield f"{name}-{args.trace_seed}", SHIPPED[name](args.trace_seed)
+
+
+def _compare(name: str, counts: Counts, args: argparse.Namespace) -> None:
     scenario, limits = _world(args, len(counts) * args.period_s), _limits(args)
     arrivals = per_tick(counts, args.period_s, scenario.tick_s, args.seed)
-    name = path.name.split(".")[0]
     print(
         f"\n{name}: {counts.sum()} tasks of {scenario.true_task_s:g} s in {len(counts) * args.period_s / 3600:.1f} h,"
     )
