@@ -75,6 +75,10 @@ class Services:
         """The scaler, or one of its other commands."""
         return _python("scaler", "scaler", *arguments)
 
+    def host(self) -> Command:
+        """The host of emulated instances."""
+        return _python("host", "local", "host")
+
     def flower(self) -> Command:
         """Celery Flower."""
         where = (f"--address={LOOPBACK}", f"--port={self.flower_port}")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from local.emulators import answers, running_emulators
-from local.ports import free_port
+import boto3
+
+from local.emulators import ACCESS_KEY, REGION, answers, running_emulators
+from local.ports import LOOPBACK, free_port
 from local.processes import Command, Supervised, wait_until
 from local.provision import provision
 from local.services import Services
 from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
 
 START_DEADLINE_S = 60.0
 
@@ -41,6 +48,31 @@ class Stack:
     def start_web(self) -> Supervised:
         """Start the web app and wait until it answers."""
         return self._start_answering(self.services.web(), f"{self.services.web_url}/healthz")
+
+    def start_host(self) -> Supervised:
+        """Start the host that boots a node for each emulated instance."""
+        return self.start(self.services.host())
+
+    def start_scaler(self, name: str = "scaler", environ: Mapping[str, str] | None = None) -> Supervised:
+        """Start a scaler, with settings of its own if need be, and wait until it answers."""
+        command = replace(self.services.scaler(), name=name, environ=environ or {})
+        port = command.environ.get("SCALER_PORT", str(self.services.scaler_port))
+        process = self.start(command)
+        self._wait(process, lambda: answers(f"http://{LOOPBACK}:{port}/healthz"))
+        return process
+
+    def run(self, command: Command) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        environ = {**self.environ, **command.environ}
+        return subprocess.run(
+            command.argv, env=environ, capture_output=True, text=True, timeout=START_DEADLINE_S, check=False
+        )
+
+    @property
+    def ec2(self) -> EC2Client:
+        """A client of the emulated EC2."""
+        session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=REGION)
+        return session.client("ec2", endpoint_url=self.services.emulators.ec2_url)
 
     def start_flower(self) -> Supervised:
         """Start Flower and wait until it answers."""
