@@ -12,6 +12,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from scaler.scenario import TRACE_NAMES
+
 TRACES = Path(__file__).parent / "traces"
 SEED = 4
 DAY_MINUTES = 1440
@@ -110,7 +112,7 @@ def burst_416(seed: int = SEED) -> Counts:  # noqa: ARG001 - made like the other
 
 
 SHIPPED: Mapping[str, Callable[[int], Counts]] = MappingProxyType(
-    {"bursts": bursts, "steady": steady, "burst-416": burst_416}
+    dict(zip(TRACE_NAMES, (bursts, steady, burst_416), strict=True))
 )
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from scaler.arrivals import Counts
 from scaler.measure import after_launch, learn
-from scaler.simulated_fleet import COMMITTED, DRAINING, HOUR_S, TAKING, Scenario, SimulatedFleet
+from scaler.scenario import Scenario
+from scaler.simulated_fleet import COMMITTED, DRAINING, HOUR_S, TAKING, SimulatedFleet
 from scaler.state import Backlog, Decision, History, LaunchOutcome, Limits, Meaning, Sample
 
 # Every policy is watched for as long after the last arrival, so that late nodes are billed.

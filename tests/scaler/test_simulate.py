@@ -14,9 +14,9 @@ from scaler.arrivals import SHIPPED, TRACES, TraceError, per_tick, read, write_s
 from scaler.decide import decide
 from scaler.report import compared, table
 from scaler.rivals import Keda, TargetTracking
+from scaler.scenario import Scenario
 from scaler.simulate import Decide, Queue, Run, simulate
 from scaler.simulate_cli import add_arguments, main
-from scaler.simulated_fleet import Scenario
 from scaler.state import Backlog, Decision, History, Limits, Node, Phase, Sample
 
 WORLD = Scenario(task_s=10, tick_s=5)
