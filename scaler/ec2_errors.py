@@ -10,55 +10,63 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from scaler.state import Meaning
 
-NO_CAPACITY = frozenset({
-    "InsufficientCapacity",
-    "InsufficientCapacityOnHost",
-    "InsufficientFreeAddressesInSubnet",
-    "InsufficientHostCapacity",
-    "InsufficientInstanceCapacity",
-    "InsufficientReservedInstanceCapacity",
-    "SpotMaxPriceTooLow",
-    "UnfulfillableCapacity",
-    "Unsupported",
-    "UnsupportedOperation",
-})
-QUOTA = frozenset({
-    "DedicatedHostLimitExceeded",
-    "FleetInstanceLimitExceeded",
-    "InstanceLimitExceeded",
-    "MaxSpotFleetRequestCountExceeded",
-    "MaxSpotInstanceCountExceeded",
-    "VcpuLimitExceeded",
-    "VolumeLimitExceeded",
-})
-THROTTLED = frozenset({
-    "EC2ThrottledException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-})
-FORBIDDEN = frozenset({
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthFailure",
-    "Blocked",
-    "ExpiredToken",
-    "IdempotentParameterMismatch",
-    "InvalidClientTokenId",
-    "MissingParameter",
-    "OptInRequired",
-    "PendingVerification",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "UnauthorizedOperation",
-    "UnknownParameter",
-    "UnrecognizedClientException",
-    "ValidationError",
-})
+NO_CAPACITY = frozenset(
+    {
+        "InsufficientCapacity",
+        "InsufficientCapacityOnHost",
+        "InsufficientFreeAddressesInSubnet",
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "SpotMaxPriceTooLow",
+        "UnfulfillableCapacity",
+        "Unsupported",
+        "UnsupportedOperation",
+    }
+)
+QUOTA = frozenset(
+    {
+        "DedicatedHostLimitExceeded",
+        "FleetInstanceLimitExceeded",
+        "InstanceLimitExceeded",
+        "MaxSpotFleetRequestCountExceeded",
+        "MaxSpotInstanceCountExceeded",
+        "VcpuLimitExceeded",
+        "VolumeLimitExceeded",
+    }
+)
+THROTTLED = frozenset(
+    {
+        "EC2ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+FORBIDDEN = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "Blocked",
+        "ExpiredToken",
+        "IdempotentParameterMismatch",
+        "InvalidClientTokenId",
+        "MissingParameter",
+        "OptInRequired",
+        "PendingVerification",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
+        "UnknownParameter",
+        "UnrecognizedClientException",
+        "ValidationError",
+    }
+)
 # Whatever is malformed, not found or in a wrong state in the request itself.
 FORBIDDEN_PREFIX = "Invalid"
 
