@@ -1,12 +1,14 @@
-"""Creates in the embedded AWS what a deployment's template creates in a real one: buckets and queues."""
+"""Creates in the embedded AWS what a deployment's template creates in a real one: buckets, queues, a node's template."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import boto3
 
+from local.launch_template import ensure_launch_template, user_data
 from tasks.lifecycle import ensure_lifecycle
 from tasks.settings import Settings
 
@@ -26,16 +28,31 @@ def provision(settings: Settings) -> None:
         botocore.exceptions.BotoCoreError: the embedded AWS cannot be reached.
         botocore.exceptions.ClientError: it refuses a request.
     """
-    session = boto3.Session(
-        aws_access_key_id=settings.aws_environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=settings.aws_environ["AWS_SECRET_ACCESS_KEY"],
-        region_name=settings.region,
-    )
+    session = _session(settings)
     s3 = session.client("s3", endpoint_url=settings.aws_environ["AWS_ENDPOINT_URL_S3"])
     sqs = session.client("sqs", endpoint_url=settings.aws_environ["AWS_ENDPOINT_URL_SQS"])
     for bucket in (settings.input_bucket, settings.result_bucket):
         _ensure_bucket(s3, bucket, settings)
     _ensure_queues(sqs, settings)
+
+
+def provision_nodes(settings: Settings, template: str, environ: Mapping[str, str]) -> None:
+    """Have the launch template `template` boot nodes with the settings that `environ` gives.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: the embedded AWS cannot be reached.
+        botocore.exceptions.ClientError: it refuses a request.
+    """
+    ec2 = _session(settings).client("ec2", endpoint_url=settings.aws_environ["AWS_ENDPOINT_URL_EC2"])
+    ensure_launch_template(ec2, template, user_data(environ))
+
+
+def _session(settings: Settings) -> boto3.Session:
+    return boto3.Session(
+        aws_access_key_id=settings.aws_environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=settings.aws_environ["AWS_SECRET_ACCESS_KEY"],
+        region_name=settings.region,
+    )
 
 
 def _ensure_bucket(s3: S3Client, bucket: str, settings: Settings) -> None:

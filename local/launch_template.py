@@ -1,0 +1,72 @@
+"""Keeps the launch template that nodes are made from: the boot script, with the stack's settings in front of it."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from local.emulators import ROOT
+from tasks.node.settings import NodeSettings
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import RequestLaunchTemplateDataTypeDef
+
+BOOT_SCRIPT = ROOT / "deploy" / "node" / "boot.sh"
+# What each machine is told by its own metadata, and not by a template.
+OF_THE_MACHINE = {"INSTANCE_ID", "AWS_EC2_METADATA_SERVICE_ENDPOINT"}
+# Read by `local.stand_in`, which is no part of the system and has no settings class.
+OF_THE_STAND_IN = {"STAND_IN_S"}
+MISSING = "InvalidLaunchTemplateName.NotFoundException"
+
+
+def user_data(environ: Mapping[str, str]) -> str:
+    """Return the boot script with the settings that `environ` gives a value.
+
+    Keys are not among them: on one machine any will do, on AWS a node has a role.
+    """
+    shebang, rest = BOOT_SCRIPT.read_text().split("\n", 1)
+    aliases = {str(field.alias) for kind in (Settings, NodeSettings) for field in kind.model_fields.values()}
+    names = (aliases | OF_THE_STAND_IN) - OF_THE_MACHINE
+    given = {name: environ[name] for name in sorted(names) if environ.get(name)}
+    given |= {"NODE_CODE_DIR": str(ROOT), "NODE_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
+    return "\n".join([shebang, *(f"export {name}={shlex.quote(value)}" for name, value in given.items()), rest])
+
+
+def ensure_launch_template(ec2: EC2Client, name: str, script: str) -> None:
+    """Have the launch template's default version boot `script`; another version is made only if it does not yet.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: EC2 cannot be reached.
+        botocore.exceptions.ClientError: it refuses a request.
+    """
+    data = _data(ec2, script)
+    try:
+        answer = ec2.describe_launch_template_versions(LaunchTemplateName=name, Versions=["$Default"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != MISSING:
+            raise
+        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        return
+    if answer["LaunchTemplateVersions"][0]["LaunchTemplateData"].get("UserData") == data["UserData"]:
+        return
+    version = ec2.create_launch_template_version(LaunchTemplateName=name, LaunchTemplateData=data)
+    number = version["LaunchTemplateVersion"]["VersionNumber"]
+    ec2.modify_launch_template(LaunchTemplateName=name, DefaultVersion=str(number))
+
+
+def _data(ec2: EC2Client, script: str) -> RequestLaunchTemplateDataTypeDef:
+    # The emulator boots no image, so any that it knows will do.
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    return {
+        "ImageId": image,
+        "UserData": base64.b64encode(script.encode()).decode(),
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {"HttpTokens": "required"},
+    }
