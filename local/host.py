@@ -51,9 +51,6 @@ class HostSettings(EnvironmentSettings):
     """The settings of the host of emulated instances."""
 
     boot_s: float = Field(0.0, alias="LOCAL_BOOT_S", ge=0, le=3600, description="seconds before a new node starts")
-    metadata_port: int = Field(
-        4568, alias="LOCAL_METADATA_PORT", ge=1, le=65_535, description="port of the nodes' metadata service"
-    )
     never_join: int = Field(
         0, alias="LOCAL_NEVER_JOIN", ge=0, description="how many of the first nodes hang at their start, for drills"
     )
@@ -177,13 +174,15 @@ def processes_with(variable: str, value: str) -> Iterator[psutil.Process]:
             continue  # it ended by itself, or belongs to somebody else
 
 
-def host(settings: Settings, options: HostSettings, folder: Path) -> None:
+def host(settings: Settings, options: HostSettings, local: LocalSettings) -> None:
     """Run the machines of a deployment until SIGTERM or Ctrl-C; then shut them down."""
     aws = settings.aws_environ
     session = boto3.Session(aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name=settings.region)
     ec2 = session.client("ec2", endpoint_url=aws["AWS_ENDPOINT_URL_EC2"], config=CONFIG)
-    metadata = MetadataServer(options.metadata_port)
-    machines = Host(ec2, settings.deployment, metadata, folder.resolve(), options.boot_s, options.never_join)
+    metadata = MetadataServer(local.metadata_port)
+    folder = (local.state_dir / "log").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    machines = Host(ec2, settings.deployment, metadata, folder, options.boot_s, options.never_join)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: stopping.append(got))
@@ -212,7 +211,5 @@ def main() -> int:
         SettingsError: a setting is wrong.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s host: %(message)s")
-    folder = LocalSettings.from_env(os.environ).state_dir / "log"
-    folder.mkdir(parents=True, exist_ok=True)
-    host(Settings.from_env(os.environ), HostSettings.from_env(os.environ), folder)
+    host(Settings.from_env(os.environ), HostSettings.from_env(os.environ), LocalSettings.from_env(os.environ))
     return 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 import threading
-import urllib.request
 from contextlib import ExitStack
 
 from honcho import manager as honcho
@@ -15,14 +13,15 @@ from honcho import manager as honcho
 from local.emulators import START_DEADLINE_S, Emulators, answers
 from local.ports import is_free
 from local.processes import Command, Supervised, wait_until
-from local.provision import provision
+from local.provision import provision, provision_nodes
 from local.services import Services
 from local.settings import LocalSettings
+from scaler.settings import ScalerSettings
 from tasks.environment import SettingsError
 from tasks.settings import Settings
 
 READY_DEADLINE_S = 60.0
-# A worker is given this long to finish the photos at hand before honcho kills it.
+# Nodes are given this long to finish the photos at hand before honcho kills it.
 STOP_DEADLINE_S = 20
 
 
@@ -40,22 +39,25 @@ def run(settings: LocalSettings) -> int:
         if not is_free(port):
             raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
     emulators = Emulators(settings.aws_port, settings.ec2_port)
-    services = Services(emulators, settings.web_port, settings.flower_port, settings.scaler_port)
+    services = Services(
+        emulators, settings.web_port, settings.flower_port, settings.scaler_port, settings.metadata_port
+    )
     environ = {**services.defaults, **os.environ, **services.environ}
-    celery_settings = Settings.from_env(environ)
+    celery_settings, scaler_settings = Settings.from_env(environ), ScalerSettings.from_env(environ)
     log_dir = settings.state_dir / "log"
     with ExitStack() as stack:
         for command in services.emulators.commands(settings.state_dir):
             stack.callback(Supervised.start(command, environ, log_dir).stop)
         wait_until(services.emulators.healthy, START_DEADLINE_S, f"the embedded AWS (logs in {log_dir})")
         provision(celery_settings)
+        provision_nodes(celery_settings, scaler_settings.launch_template, environ)
         return _supervise(services, environ)
 
 
 def _supervise(services: Services, environ: dict[str, str]) -> int:
     honcho.KILL_WAIT = STOP_DEADLINE_S
     manager = honcho.Manager()
-    for command in (services.web(), services.worker(), services.flower()):
+    for command in (services.web(), services.host(), services.scaler(), services.flower()):
         manager.add_process(command.name, _shell_line(command), env={**environ, **command.environ})
     threading.Thread(target=_announce, args=(services,), daemon=True).start()
     manager.loop()
@@ -71,23 +73,15 @@ def _shell_line(command: Command) -> str:
 def _announce(services: Services) -> None:
     try:
         wait_until(lambda: answers(f"{services.web_url}/healthz"), READY_DEADLINE_S, "the web app")
-        wait_until(lambda: _flower_sees_workers(services), READY_DEADLINE_S, "Flower to see a worker")
+        wait_until(lambda: answers(f"{services.scaler_url}/healthz"), READY_DEADLINE_S, "the scaler")
+        wait_until(lambda: answers(f"{services.flower_url}/healthcheck"), READY_DEADLINE_S, "Flower")
     except TimeoutError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return
     where = (
         f"Ready. Photos: {services.web_url}",
         f"       Flower: {services.flower_url}",
-        "       Ctrl-C stops everything.",
+        f"       Scaler: {services.scaler_url}/metrics, or: .venv/bin/python -m scaler status",
+        "       The first photo starts the first node. Ctrl-C stops everything.",
     )
     print("\n" + "\n".join(f"  {line}" for line in where) + "\n", flush=True)
-
-
-def _flower_sees_workers(services: Services) -> bool:
-    # Not `celery inspect ping` in a subprocess: honcho forks in another thread, and its processes would inherit the
-    # subprocess's pipes and keep them open for ever.
-    try:
-        with urllib.request.urlopen(f"{services.flower_url}/workers?json=1", timeout=2) as response:  # noqa: S310 - our own http URL
-            return bool(json.load(response)["data"])
-    except OSError:
-        return False

@@ -18,6 +18,7 @@ class Services:
     web_port: int
     flower_port: int
     scaler_port: int
+    metadata_port: int
 
     @property
     def web_url(self) -> str:
@@ -41,6 +42,7 @@ class Services:
             "WEB_PORT": str(self.web_port),
             "FLOWER_URL": self.flower_url,
             "SCALER_PORT": str(self.scaler_port),
+            "LOCAL_METADATA_PORT": str(self.metadata_port),
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -22,6 +22,9 @@ class LocalSettings(EnvironmentSettings):
         4566, alias="LOCAL_AWS_PORT", ge=1, le=65_535, description="port of the emulated S3, SQS and SNS"
     )
     ec2_port: int = Field(4567, alias="LOCAL_EC2_PORT", ge=1, le=65_535, description="port of the emulated EC2")
+    metadata_port: int = Field(
+        4568, alias="LOCAL_METADATA_PORT", ge=1, le=65_535, description="port of the nodes' metadata service"
+    )
     state_dir: Path = Field(
         ROOT / ".local", alias="LOCAL_STATE_DIR", description="folder of the stack's state and logs"
     )

@@ -15,8 +15,9 @@ import boto3
 from local.emulators import ACCESS_KEY, REGION, answers, running_emulators
 from local.ports import LOOPBACK, free_port
 from local.processes import Command, Supervised, wait_until
-from local.provision import provision
+from local.provision import provision, provision_nodes
 from local.services import Services
+from scaler.settings import ScalerSettings
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ class Stack:
         return self._start_answering(self.services.web(), f"{self.services.web_url}/healthz")
 
     def start_host(self) -> Supervised:
-        """Start the host that boots a node for each emulated instance."""
-        return self.start(self.services.host())
+        """Start the host that boots a node for each emulated instance, and wait until it does."""
+        host = self.start(self.services.host())
+        self._wait(host, lambda: "Host ready" in host.log.read_text())
+        return host
 
     def start_scaler(self, name: str = "scaler", environ: Mapping[str, str] | None = None) -> Supervised:
         """Start a scaler, with settings of its own if need be, and wait until it answers."""
@@ -112,7 +115,15 @@ def running_stack(log_dir: Path, environ: Mapping[str, str] | None = None) -> It
         TimeoutError: an emulator did not answer in time.
     """
     with running_emulators(log_dir) as emulators, ExitStack() as stack:
-        services = Services(emulators, free_port(), free_port(), free_port())
-        merged = {**services.defaults, **os.environ, **services.environ, **(environ or {})}
-        provision(Settings.from_env(merged))
+        services = Services(emulators, free_port(), free_port(), free_port(), free_port())
+        merged = {
+            **services.defaults,
+            **os.environ,
+            **services.environ,
+            "LOCAL_STATE_DIR": str(log_dir),
+            **(environ or {}),
+        }
+        settings = Settings.from_env(merged)
+        provision(settings)
+        provision_nodes(settings, ScalerSettings.from_env(merged).launch_template, merged)
         yield Stack(services, merged, log_dir, stack)
