@@ -53,7 +53,8 @@ class Backlogs:
             return counts(attributes)
         except (ClientError, BotoCoreError) as error:
             raise ReadError(f"the counts of {self._queue} cannot be read: {error}") from error
-        except (KeyError, ValueError) as error:
+        # The last two are botocore's own, over a body of another shape than SQS's.
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ReadError(f"the counts of {self._queue} cannot be understood: {error!r}") from error
 
 
@@ -64,7 +65,8 @@ def counts(attributes: Mapping[QueueAttributeNameType, str]) -> Backlog:
         KeyError: a count is missing.
         ValueError: a count is not a whole number from 0.
     """
-    numbers = [int(attributes[name]) for name in (VISIBLE, IN_FLIGHT, DELAYED)]
+    # A body that is not SQS's may hold null or 1.7 there, of which neither is a count.
+    numbers = [int(str(attributes[name])) for name in (VISIBLE, IN_FLIGHT, DELAYED)]
     if min(numbers) < 0:
         raise ValueError(f"negative count: {numbers}")
     return Backlog(*numbers)

@@ -7,8 +7,12 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet-request-type.html
 from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
 from scaler.state import Meaning
+
+# All that a request can raise: refused, not sent or not answered, answered with what is no answer of EC2's.
+FAILED = (ClientError, BotoCoreError, ResponseParserError)
 
 NO_CAPACITY = frozenset(
     {
@@ -54,7 +58,6 @@ FORBIDDEN = frozenset(
         "AuthFailure",
         "Blocked",
         "ExpiredToken",
-        "IdempotentParameterMismatch",
         "InvalidClientTokenId",
         "MissingParameter",
         "OptInRequired",
@@ -67,6 +70,8 @@ FORBIDDEN = frozenset(
         "ValidationError",
     }
 )
+# IdempotentParameterMismatch is in none of them: a launch begun before the settings were changed was asked for again.
+# The next has a token of its own, so that it is tried again like what is not known.
 # Whatever is malformed, not found or in a wrong state in the request itself.
 FORBIDDEN_PREFIX = "Invalid"
 
@@ -88,7 +93,7 @@ def meaning_of(code: str) -> Meaning:
     return Meaning.FORBIDDEN if code.startswith(FORBIDDEN_PREFIX) else Meaning.UNAVAILABLE
 
 
-def refusal_of(error: ClientError | BotoCoreError) -> tuple[Meaning, str]:
+def refusal_of(error: ClientError | BotoCoreError | ResponseParserError) -> tuple[Meaning, str]:
     """Return what a failed request means, and its reason in one line."""
     reason = " ".join(str(error).split())
     if isinstance(error, ClientError):

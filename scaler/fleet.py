@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from scaler.ec2_errors import meaning_of, refusal_of
+from scaler.ec2_errors import FAILED, meaning_of, refusal_of
 from scaler.instances import ROLE, TAG_DEPLOYMENT, TAG_LAUNCH, TAG_PHASE, TAG_ROLE, Instance, instance_of
 from scaler.state import LaunchOutcome, Meaning, Phase
 
@@ -31,6 +31,9 @@ NON_TERMINATED = ("pending", "running", "shutting-down", "stopping", "stopped")
 # What the token of the on-demand part of a launch ends with.
 FALLBACK = "-od"
 GONE = "InvalidInstanceID.NotFound"
+# The most that EC2 gives; without a size it gives all at once, and may time out or throttle over it:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
+PAGE_SIZE = 1000
 
 Market = Literal["spot", "on-demand"]
 Purchase = Literal["spot", "on-demand", "spot-with-fallback"]
@@ -102,12 +105,14 @@ class Ec2Fleet:
             {"Name": "instance-state-name", "Values": list(NON_TERMINATED)},
         ]
         try:
-            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            pages = self._ec2.get_paginator("describe_instances").paginate(
+                Filters=filters, PaginationConfig={"PageSize": PAGE_SIZE}
+            )
             found = [
                 item for page in pages for reservation in page["Reservations"] for item in reservation["Instances"]
             ]
             return tuple(instance_of(item) for item in found)
-        except (ClientError, BotoCoreError) as error:
+        except FAILED as error:
             raise FleetError(f"instances cannot be listed: {refusal_of(error)[1]}") from error
         except (KeyError, ValueError) as error:
             raise FleetError(f"EC2's list of instances cannot be understood: {error!r}") from error
@@ -167,7 +172,7 @@ class Ec2Fleet:
     def _create(self, count: int, token: str, market: Market) -> LaunchOutcome:
         try:
             answer = self._ec2.create_fleet(**self._request(count, token, market))
-        except (ClientError, BotoCoreError) as error:
+        except FAILED as error:
             return LaunchOutcome(count, (), (refusal_of(error),))
         return _outcome(count, answer)
 
@@ -214,5 +219,5 @@ def _outcome(count: int, answer: CreateFleetResultTypeDef) -> LaunchOutcome:
 def _errors(what: str) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except FAILED as error:
         raise FleetError(f"{what}: {refusal_of(error)[1]}") from error

@@ -40,6 +40,7 @@ class Lease:
         self._clock = clock
         self._held_until_s: float | None = None
         self._watched = ("", 0.0)
+        self._term = 0
 
     def acquire_or_renew(self, now_s: float) -> bool:
         """Take the lease if it is free or has run out, renew it if it is ours; tell whether we hold it.
@@ -49,7 +50,9 @@ class Lease:
         """
         asked_s = self._clock()
         stored = self._bucket.get(LEASE_KEY)
-        body = json.dumps({"holder": self.holder, "renewed_at_s": now_s}).encode()
+        # The ETag is a hash of the body: the term makes it another one even where the wall clock stands still.
+        self._term += 1
+        body = json.dumps({"holder": self.holder, "term": self._term, "renewed_at_s": now_s}).encode()
         if stored is None:
             held = self._bucket.create(LEASE_KEY, body)
         elif holder_of(stored) == self.holder or self._has_run_out(stored):

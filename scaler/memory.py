@@ -90,6 +90,8 @@ class MemoryStore:
 
     def load(self, now_s: float) -> Memory:
         """Return what is kept; an unreadable memory is put aside, and a new one begun."""
+        # Another scaler may have written since this one last did.
+        self._saved = None
         stored = self._bucket.get(MEMORY_KEY)
         if stored is None:
             return Memory()
