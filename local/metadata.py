@@ -64,6 +64,10 @@ class MetadataServer:
         """Have no metadata of an instance any more."""
         self._notices.pop(instance_id, None)
 
+    def expire_tokens(self) -> None:
+        """Take no token any more that was given out."""
+        self._tokens.clear()
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Serve in a thread of its own."""

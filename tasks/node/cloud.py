@@ -39,7 +39,7 @@ class Cloud:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._queue = settings.queue
+        self.settings = settings
         self._sqs = boto3.client("sqs", config=CONFIG)
         self._bucket = Bucket(
             settings.result_bucket, region=settings.region, endpoint_url=settings.s3_url, request_timeout=S3_TIMEOUT
@@ -57,7 +57,7 @@ class Cloud:
 
     def _queue_empty(self) -> bool | None:
         try:
-            url = self._sqs.get_queue_url(QueueName=self._queue)["QueueUrl"]
+            url = self._sqs.get_queue_url(QueueName=self.settings.queue)["QueueUrl"]
             counts = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(COUNTS))["Attributes"]
             return all(int(counts[name]) == 0 for name in COUNTS)
         except (ClientError, BotoCoreError, KeyError, ValueError) as error:
