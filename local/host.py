@@ -105,6 +105,7 @@ class Host:
             log.info("%s has powered itself off", instance_id)
             self.ec2.terminate_instances(InstanceIds=[instance_id])
             self._cut_power(instance_id)
+            up.discard(instance_id)  # or it would be booted again here
         now_s = time.monotonic()
         for instance_id in up - set(self._machines):
             if self._due_s.setdefault(instance_id, now_s + self.boot_s) <= now_s:

@@ -26,8 +26,7 @@ DEADLINE_S = 20.0
 
 def ec2_client(emulators: Emulators) -> EC2Client:
     """Return a client of the emulated EC2."""
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    return boto3.client("ec2", endpoint_url=emulators.ec2_url, region_name="us-east-1", **keys)
+    return boto3.Session("local", "local", region_name="us-east-1").client("ec2", endpoint_url=emulators.ec2_url)
 
 
 @dataclass

@@ -46,11 +46,13 @@ def test_an_instance_runs_its_user_data_and_knows_who_it_is(cloud: Cloud, tmp_pa
 
 
 def test_a_machine_that_powers_itself_off_is_terminated(cloud: Cloud, tmp_path: Path) -> None:
-    """EC2 says so, and nothing that the machine started is left."""
-    node = cloud.launch("#!/bin/bash\nsleep 1000 &\nexit 0\n")
+    """EC2 says so, nothing that the machine started is left, and it is not booted again."""
+    boots = tmp_path / "boots"
+    node = cloud.launch(f"#!/bin/bash\necho >> {boots}\nsleep 1000 &\nexit 0\n")
     with hosting(cloud, tmp_path) as host:
         step_until(host, lambda: cloud.state(node) == "terminated", "EC2 to know")
         wait_until(lambda: alive(node) == [], DEADLINE_S, "the end of what is left")
+        assert len(boots.read_text().splitlines()) == 1
 
 
 def test_terminating_an_instance_cuts_its_power(cloud: Cloud, tmp_path: Path) -> None:

@@ -150,8 +150,8 @@ def test_a_spot_notice_lets_the_running_task_finish_and_gives_the_rest_back(
     states = [client.result(task_id).status_code for task_id in ids]
     done = states.count(200)
     assert done >= 1
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    sqs = boto3.client("sqs", endpoint_url=stack.services.emulators.aws_url, region_name="us-east-1", **keys)
+    session = boto3.Session("local", "local", region_name="us-east-1")
+    sqs = session.client("sqs", endpoint_url=stack.services.emulators.aws_url)
     url = sqs.get_queue_url(QueueName=stack.settings.queue)["QueueUrl"]
     names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
