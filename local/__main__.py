@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from tasks.environment import SettingsError
@@ -21,7 +22,12 @@ def main() -> int:
     notice.add_argument("kind", choices=["spot", "rebalance"])
     notice.add_argument("instance_id")
     chosen = parser.parse_args()
-    commands_by_name = {"run": _run, "smoke": _smoke, "host": _host, "notice": partial(_notice, chosen)}
+    commands_by_name: dict[str, Callable[[], int]] = {
+        "run": _run,
+        "smoke": _smoke,
+        "host": _host,
+        "notice": partial(_notice, chosen),
+    }
     try:
         return commands_by_name[chosen.command]()
     except (SettingsError, TimeoutError, RuntimeError) as error:

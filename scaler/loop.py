@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from scaler.act import Done
 from scaler.decide import decide
+from scaler.instances import LISTING_LAG_S
 from scaler.measure import after_launch, learn
 from scaler.memory import Intent, Memory
 from scaler.observe import reminders
-from scaler.state import Decision, History, LaunchOutcome, Limits, Sample
+from scaler.state import Decision, History, LaunchOutcome, Limits, Meaning, Sample
 
 if TYPE_CHECKING:
     from scaler.act import Actor
@@ -97,7 +98,10 @@ class Loop:
         if self._lease.still_held():
             done = self._actor.act(decision, now_s)
             self._actor.remind(reminders(seen.sample.nodes or ()))
+        if seen.instances is not None and self._lease.still_held():
             memory, outcome = self._launch(memory, decision.launch, seen.instances, now_s)
+            # Before it is saved: should that fail, this process still knows what it has launched.
+            self._memory = memory
             self._store.save(memory)
         self._memory = memory
         if seen.sample.nodes is not None:
@@ -110,25 +114,36 @@ class Loop:
         return replace(memory, history=replace(memory.history, stopped=""))
 
     def _launch(
-        self, memory: Memory, count: int, instances: tuple[Instance, ...] | None, now_s: float
+        self, memory: Memory, count: int, instances: tuple[Instance, ...], now_s: float
     ) -> tuple[Memory, LaunchOutcome | None]:
-        """Launch nodes so that a scaler that is killed at any point launches none twice, and loses none.
+        """Launch nodes so that neither a scaler that is killed nor a lost answer launches any twice.
 
-        What is about to be asked for is written down first. A scaler that finds such an intent looks for its
-        instances, and if there are none, asks again under the same token, which EC2 carries out once:
-        https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+        What is about to be asked for is written down first, and stays so until the outcome is known. Who finds such an
+        intent looks for its instances, and if there are none, asks again under the same token, which EC2 carries out
+        once: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
         """
-        if instances is None:
-            return memory, None
-        if memory.intent is None:
+        intent = memory.intent
+        if intent is None:
             if not count:
                 return memory, None
-            memory = replace(memory, intent=Intent(uuid.uuid4().hex, count, now_s))
+            intent = Intent(uuid.uuid4().hex, count, now_s)
+            self._memory = memory = replace(memory, intent=intent)
             self._store.save(memory)
-        intent = memory.intent
-        assert intent is not None  # noqa: S101 - set above
         launched = tuple(instance.id for instance in instances if instance.launch_token == intent.token)
-        outcome = LaunchOutcome(len(launched), launched) if launched else self._fleet.launch(intent.count, intent.token)
-        history = after_launch(memory.history, outcome, now_s=now_s, nodes=len(instances), jitter=self._jitter())
+        if launched:
+            return self._launched(memory, LaunchOutcome(len(launched), launched), len(instances), now_s)
+        if now_s - intent.at_s > LISTING_LAG_S:  # it would be listed by now: it has not gone through
+            return replace(memory, intent=None), None
+        if now_s < memory.history.launch_not_before_s:
+            return memory, None
+        return self._launched(memory, self._fleet.launch(intent.count, intent.token), len(instances), now_s)
+
+    def _launched(
+        self, memory: Memory, outcome: LaunchOutcome, nodes: int, now_s: float
+    ) -> tuple[Memory, LaunchOutcome]:
+        history = after_launch(memory.history, outcome, now_s=now_s, nodes=nodes, jitter=self._jitter())
         known = {**memory.launched, **dict.fromkeys(outcome.launched, now_s)}
-        return replace(memory, history=history, launched=known, intent=None), outcome
+        # A request without an answer may have gone through all the same.
+        unanswered = not outcome.launched and Meaning.UNAVAILABLE in dict(outcome.refusals)
+        intent = memory.intent if unanswered else None
+        return replace(memory, history=history, launched=known, intent=intent), outcome
