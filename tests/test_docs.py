@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from local.host import HostSettings
 from local.settings import LocalSettings
+from scaler.settings import ScalerSettings
 from tasks.environment import EnvironmentSettings
+from tasks.node.settings import NodeSettings
 from tasks.settings import Settings
 from webapp.settings import WebSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = (Settings, WebSettings, LocalSettings)
+SETTINGS = (Settings, WebSettings, ScalerSettings, NodeSettings, LocalSettings, HostSettings)
 
 
 def documented() -> dict[str, str]:

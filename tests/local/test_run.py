@@ -15,25 +15,40 @@ import requests
 
 from local.ports import free_port
 from local.processes import Command, Supervised, wait_until
+from tests.client import Client
 
 pytestmark = pytest.mark.stack
 
 RUN = (sys.executable, "-m", "local", "run")
-PORTS = ("WEB_PORT", "FLOWER_PORT", "LOCAL_AWS_PORT", "LOCAL_EC2_PORT")
+PORTS = ("WEB_PORT", "FLOWER_PORT", "SCALER_PORT", "LOCAL_AWS_PORT", "LOCAL_EC2_PORT", "LOCAL_METADATA_PORT")
+QUICK = {"IDLE_S": "2", "DRAIN_GRACE_S": "1", "SURPLUS_TICKS": "2"}
 
 
-def test_run_starts_everything_and_ctrl_c_stops_everything(tmp_path: Path) -> None:
-    """It prints the addresses once they answer; after Ctrl-C none of its processes and ports is left."""
+def test_run_starts_everything_and_ctrl_c_stops_everything(tmp_path: Path, photos: dict[str, bytes]) -> None:
+    """It prints the addresses; the first photo brings a node, which leaves when idle; Ctrl-C leaves nothing behind."""
     ports = {name: free_port() for name in PORTS}
-    environ = {**os.environ, **{name: str(port) for name, port in ports.items()}, "LOCAL_STATE_DIR": str(tmp_path)}
+    environ = {
+        **os.environ,
+        **QUICK,
+        **{name: str(port) for name, port in ports.items()},
+        "LOCAL_STATE_DIR": str(tmp_path),
+    }
     run = Supervised.start(Command("run", RUN), environ, tmp_path)
     try:
         wait_until(lambda: "Ready." in run.log.read_text() or not run.alive(), 60, "the addresses")
         page_url = f"http://127.0.0.1:{ports['WEB_PORT']}"
         assert page_url in run.log.read_text()
         assert requests.get(page_url, timeout=10).status_code == 200
+        assert "nodes    none" in status(environ)
+        client = Client(page_url)
+        (result,) = client.wait(client.upload({"chelsea.png": photos["chelsea.png"]}))
+        assert result["label"] == "cat"
+        assert " ready " in status(environ)
         children = psutil.Process(run.pid).children(recursive=True)
-        assert len(children) >= 5
+        assert len(children) >= 7
+        wait_until(lambda: "nodes    none" in status(environ), 60, "the node to leave")
+        client.wait(client.upload({"coffee.png": photos["coffee.png"]}))
+        children += psutil.Process(run.pid).children(recursive=True)
         run.process.send_signal(signal.SIGINT)
         assert run.process.wait(60) == 0
         assert [child for child in children if child.is_running()] == []
@@ -42,6 +57,16 @@ def test_run_starts_everything_and_ctrl_c_stops_everything(tmp_path: Path) -> No
     for port in ports.values():
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def status(environ: dict[str, str]) -> str:
+    """Return what `scaler status` prints."""
+    endpoints = {
+        f"AWS_ENDPOINT_URL_{name}": f"http://127.0.0.1:{environ['LOCAL_AWS_PORT']}" for name in ("S3", "SQS", "SNS")
+    }
+    endpoints["AWS_ENDPOINT_URL_EC2"] = f"http://127.0.0.1:{environ['LOCAL_EC2_PORT']}"
+    command = (sys.executable, "-m", "scaler", "status")
+    return subprocess.run(command, env={**environ, **endpoints}, capture_output=True, text=True, check=False).stdout
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
