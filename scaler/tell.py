@@ -17,6 +17,7 @@ def line(tick: Tick) -> str:
     acted = {action: list(nodes) for action, nodes in tick.done.nodes.items()}
     told = {
         "at": datetime.fromtimestamp(sample.now_s, UTC).isoformat(timespec="milliseconds"),
+        "now_s": round(sample.now_s, 3),
         "reason": decision.reason,
         "held": decision.held,
         "desired": decision.desired,
