@@ -11,6 +11,15 @@ from pathlib import Path
 
 from bench.elastic import Batch, elastic_stack, run_batch, total
 
+COLOURS = {
+    "booting": "tab:blue",
+    "ready": "tab:green",
+    "draining": "tab:orange",
+    "committed": "tab:red",
+    "silent": "tab:gray",
+    "stopping": "tab:brown",
+}
+
 
 def main() -> int:
     """Run the drill; return 0 if every photo got its label once, the cap held, and no node is left."""
@@ -66,11 +75,12 @@ def _draw(batch: Batch, cap: int, path: Path) -> None:
     upper.legend()
     phases = sorted({phase for tick in known for phase in tick["nodes"]})
     counts = [[tick["nodes"].get(phase, 0) for tick in known] for phase in phases]
-    lower.stackplot(times, counts, labels=phases, step="post")
+    lower.stackplot(times, counts, labels=phases, colors=[COLOURS[phase] for phase in phases], step="post")
     lower.axhline(cap, linestyle="--", color="black", linewidth=1, label="cap")
+    lower.yaxis.get_major_locator().set_params(integer=True)
     lower.set_ylabel("nodes")
     lower.set_xlabel("seconds since the first upload")
-    lower.legend()
+    lower.legend(loc="upper right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     print(f"drawn: {path}")
