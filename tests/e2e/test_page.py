@@ -6,21 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from local.stack import Stack
+from tests.browser import chromium
 
 pytestmark = pytest.mark.stack
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 RESULT_TIMEOUT_MS = 30_000
 
 
@@ -28,12 +20,10 @@ RESULT_TIMEOUT_MS = 30_000
 def page(service: Stack, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page, opened in a narrow and in a wide window."""
     width_px, height_px = request.param
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": width_px, "height": height_px})
         page.goto(service.services.web_url)
         yield page
-        browser.close()
 
 
 @pytest.fixture

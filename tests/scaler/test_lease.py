@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 
-import boto3
 import pytest
 
-from local.emulators import Emulators
 from scaler.lease import LEASE_KEY, Lease
 from tasks.objects import Bucket
 
@@ -26,16 +23,6 @@ class Clock:
     def __call__(self) -> float:
         """Return the time."""
         return self.now_s
-
-
-@pytest.fixture
-def bucket(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A bucket of the test's own."""
-    for name, value in emulators.environ.items():
-        monkeypatch.setenv(name, value)
-    name = f"lease-{uuid.uuid4().hex[:8]}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return Bucket(name, region="us-east-1", endpoint_url=emulators.aws_url)
 
 
 @pytest.fixture

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-
-import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.emulators import Emulators
 from scaler.memory import MEMORY_KEY, Intent, Memory, MemoryStore, from_json, to_json
 from scaler.state import History
 from tasks.objects import Bucket
@@ -39,16 +35,6 @@ MEMORIES = st.builds(
 def test_it_is_read_as_it_was_written(memory: Memory) -> None:
     """Nothing is lost on the way."""
     assert from_json(to_json(memory)) == memory
-
-
-@pytest.fixture
-def bucket(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A bucket of the test's own."""
-    for name, value in emulators.environ.items():
-        monkeypatch.setenv(name, value)
-    name = f"memory-{uuid.uuid4().hex[:8]}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return Bucket(name, region="us-east-1", endpoint_url=emulators.aws_url)
 
 
 @pytest.mark.stack

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from local.emulators import Emulators, answers
 from local.processes import wait_until
 from tasks.sqs.flower import refusal
+from tests.browser import chromium
 from tests.tasks.sqs.control_stack import CELERY, ControlStack, control_stack
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-BROWSER_ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 USER, PASSWORD = "operator", "correct horse"
 DEADLINE_S = 20.0
 TIMEOUT_S = 20.0
@@ -52,8 +43,7 @@ def flower(stack: ControlStack) -> str:
 @pytest.fixture
 def page(flower: str) -> Iterator[Page]:
     """A page of Chromium, logged in to Flower."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(BROWSER_ARGUMENTS))
+    with chromium() as browser:
         context = browser.new_context(
             base_url=flower,
             http_credentials={"username": USER, "password": PASSWORD},
@@ -61,7 +51,6 @@ def page(flower: str) -> Iterator[Page]:
         )
         context.set_default_timeout(TIMEOUT_MS)
         yield context.new_page()
-        browser.close()
 
 
 def _get(url: str, path: str) -> requests.Response:
