@@ -22,7 +22,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 	@.venv-emulators/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-.PHONY: help install run smoke test simulate drill-burst drill-elastic bench-requests check fmt lock
+.PHONY: help install run smoke test simulate drill-burst drill-elastic bench bench-requests check fmt lock
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
@@ -45,6 +45,9 @@ drill-burst: install ## 416 photos against a cap of 4 nodes, drawn over time (3 
 
 drill-elastic: install ## batches of photos on one fixed node and on an elastic fleet (15 min)
 	@$(PY) -m bench.drill_elastic
+
+bench: install ## the whole service against a bare loop over the model, on this machine (5 min)
+	@$(PY) -m bench.service
 
 bench-requests: install ## count AWS requests a task, stock Celery against this (5 min)
 	@$(PY) -m bench.requests

@@ -1,0 +1,78 @@
+"""CPU time and memory of a stack's processes, by what they are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psutil
+
+SAMPLE_EVERY_S = 0.5
+# By a word of the command line; the first that fits.
+KINDS = {
+    "gunicorn": "web",
+    "celery": "worker",
+    "tasks.node": "agent",
+    "ministack": "emulated S3, SQS, SNS",
+    "moto_server": "emulated EC2",
+    "scaler": "scaler",
+    "local": "host",
+}
+LOAD = "load generator"
+
+
+def kind_of(process: psutil.Process) -> str:
+    """Return what a process is; a child without a command line of its own kind is what its parent is."""
+    words = process.cmdline()[1:]
+    found = next((kind for word, kind in KINDS.items() if any(word in part for part in words)), "")
+    return found or "other"
+
+
+def processes() -> Iterator[tuple[str, psutil.Process]]:
+    """Yield this process and all that it has started, with what each is."""
+    here = psutil.Process()
+    yield LOAD, here
+    for process in here.children(recursive=True):
+        try:
+            yield kind_of(process), process
+        except psutil.Error:
+            continue  # it ended meanwhile
+
+
+def cpu_s() -> dict[str, float]:
+    """Return the CPU seconds so far, by what processes are."""
+    spent: dict[str, float] = {}
+    for kind, process in processes():
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        spent[kind] = spent.get(kind, 0.0) + times.user + times.system
+    return spent
+
+
+@contextmanager
+def peak_rss() -> Iterator[Mapping[str, int]]:
+    """Watch resident memory while the block runs; the mapping has the peaks in bytes, by what processes are."""
+    peaks: dict[str, int] = {}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_EVERY_S):
+            now: dict[str, int] = {}
+            for kind, process in processes():
+                try:
+                    now[kind] = now.get(kind, 0) + process.memory_info().rss
+                except psutil.Error:
+                    continue
+            for kind, size in now.items():
+                peaks[kind] = max(size, peaks.get(kind, 0))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        thread.join()
