@@ -35,7 +35,7 @@ smoke: install ## classify real photographs on a stack of its own and print a ta
 	@$(PY) -m local smoke
 
 test: install ## run all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 simulate: install ## compare scaling policies on three traces, with pictures in .local/simulate (1 min)
 	@$(PY) -m scaler simulate --sweep --plots .local/simulate

