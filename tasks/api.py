@@ -6,6 +6,7 @@ Imports neither torch nor the task itself; the task is sent by its name.
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
+from cachetools import TTLCache
 from kombu.exceptions import OperationalError
 
 from celeryconfig import settings
@@ -31,7 +33,13 @@ BROKER_ERRORS = (OperationalError, BotoCoreError, ClientError)
 # The errors whose message was written for the person who uploaded the photo.
 READABLE_ERRORS = frozenset({"BadImage", "ImageMissing", "InferenceTimeout", "PoisonMessage"})
 
+# Far below the days after which photos expire; a photo that is reset meanwhile stays "pending" for as long.
+KNOWN_FOR_S = 600
+KNOWN_AT_MOST = 100_000
+
 log = logging.getLogger(__name__)
+_uploaded: TTLCache[str, bool] = TTLCache(KNOWN_AT_MOST, KNOWN_FOR_S)
+_uploaded_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,20 @@ def submit_many(uploads: Sequence[Upload]) -> list[str | SubmitError]:
     """
     if not uploads:
         return []
-    with ThreadPoolExecutor(min(PARALLEL_PUTS, len(uploads))) as pool:
-        outcomes = list(pool.map(_store, uploads))
+    outcomes = _store_all(uploads)
     stored = [(outcome, upload) for outcome, upload in zip(outcomes, uploads, strict=True) if isinstance(outcome, str)]
     calls = [Call(CLASSIFY, image_id, (image_id,), {"name": upload.name}) for image_id, upload in stored]
     unsent = {call.task_id for call, error in zip(calls, _send(calls), strict=True) if error is not None}
     for image_id in unsent:
         _discard(image_id)
     return [SubmitError(NOT_QUEUED) if outcome in unsent else outcome for outcome in outcomes]
+
+
+def _store_all(uploads: Sequence[Upload]) -> list[str | SubmitError]:
+    if len(uploads) == 1:  # as most requests are: a thread would only cost time
+        return [_store(uploads[0])]
+    with ThreadPoolExecutor(min(PARALLEL_PUTS, len(uploads))) as pool:
+        return list(pool.map(_store, uploads))
 
 
 def _store(upload: Upload) -> str | SubmitError:
@@ -125,7 +139,19 @@ def fetch(image_id: str) -> Outcome:
     name = str((meta.get("kwargs") or {}).get("name", ""))
     if state in {"FAILURE", "REVOKED"}:
         return Outcome("FAILURE", name, error=_readable(image_id, meta["result"]))
-    return Outcome("PENDING", name) if image_store(settings).exists(image_id) else Outcome("UNKNOWN")
+    return Outcome("PENDING", name) if _is_uploaded(image_id) else Outcome("UNKNOWN")
+
+
+def _is_uploaded(image_id: str) -> bool:
+    # Who waits for a result asks again and again: S3 need not be asked each time whether there is a photo at all.
+    with _uploaded_lock:
+        if image_id in _uploaded:
+            return True
+    found = image_store(settings).exists(image_id)
+    if found:
+        with _uploaded_lock:
+            _uploaded[image_id] = True
+    return found
 
 
 def _readable(image_id: str, error: object) -> str:
