@@ -68,7 +68,7 @@ def _queue_lengths(url: str) -> dict[str, Any]:
 
 
 @pytest.mark.stack
-def test_the_pages_show_workers_tasks_and_queues(stack: ControlStack, page: Page) -> None:
+def test_the_pages_show_workers_tasks_and_queues(stack: ControlStack, flower: str, page: Page) -> None:
     """An operator sees the worker online, a task with arguments, result and runtime, and what is in the queue."""
     task = stack.send("add", 20, 22)
     page.goto("/workers")
@@ -76,9 +76,11 @@ def test_the_pages_show_workers_tasks_and_queues(stack: ControlStack, page: Page
     expect(row).to_contain_text("Online")
     page.screenshot(path=stack.log_dir / "workers.png")
 
+    done = f"/api/task/info/{task}"
+    wait_until(lambda: _get(flower, done).status_code == 200, DEADLINE_S, "Flower to hear of the task")
     page.goto("/tasks")
     task_row = page.locator("#tasks-table tbody tr", has_text=task)
-    expect(task_row).to_contain_text("SUCCESS")
+    expect(task_row).to_contain_text("SUCCESS", timeout=TIMEOUT_MS)
     expect(task_row).to_contain_text("(20, 22)")
     expect(task_row).to_contain_text("42")
     page.screenshot(path=stack.log_dir / "tasks.png")
@@ -100,11 +102,16 @@ def test_queue_lengths_are_those_of_sqs(stack: ControlStack, flower: str) -> Non
     control, queue = stack.control, stack.tasks_queue
     assert _queue_lengths(flower)["consumers"] == 1
     control.cancel_consumer(queue, reply=True, timeout=10, limit=1)
+    # The reply comes before the deed.
+    inspect = control.inspect(timeout=10, limit=1)
+    wait_until(lambda: inspect.active_queues() == {NODE: []}, DEADLINE_S, "the worker to consume nothing")
     for _ in range(3):
         stack.send("add", 1, 1)
     stack.app.send_task("add", (1, 1), countdown=30)
+    # A poll that was open at the cancel may bring messages still: the worker gives them back.
+    wait_until(lambda: _queue_lengths(flower)["messages_ready"] == 3, DEADLINE_S, "the worker to hold no message")
     sqs = stack.client("sqs")
-    sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"], VisibilityTimeout=2)
+    sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"], VisibilityTimeout=10)
     counted = _queue_lengths(flower)
     assert counted == {
         "name": queue,
