@@ -49,7 +49,7 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
     decision = Decision(
         launch=launches.number,
         revert=_ids(need.reverts),
-        drain=leaving.drain,
+        drain=(*leaving.drain, *_ids(roster.useless)),
         commit=commits([node for node in roster.draining if node not in need.reverts], limits, sample.now_s),
         replace=_ids(roster.lost),
         desired=need.desired.nodes,

@@ -62,6 +62,9 @@ def learn(history: History, sample: Sample, previous: Sample | None = None) -> H
         return history
     joined = _joined(sample, previous)
     history = _learn_tasks(history, sample.nodes)
+    # Failures that come while launches are held off tell nothing new.
+    if _lost_in_boot(sample, previous) and sample.now_s >= history.launch_not_before_s:
+        history = backed_off(history, sample.now_s, jitter=1.0)
     if not joined:
         return history
     boots_s = (*history.boots_s, *(sample.now_s - node.launched_at_s for node in joined))
@@ -73,6 +76,14 @@ def _joined(sample: Sample, previous: Sample | None) -> list[Node]:
         return []
     booting = {node.id for node in previous.nodes if node.phase is Phase.BOOTING}
     return [node for node in sample.nodes if node.id in booting and node.report is not None]
+
+
+def _lost_in_boot(sample: Sample, previous: Sample | None) -> set[str]:
+    """Return the nodes that were booting and are gone or going: they have failed, whoever ended them."""
+    if previous is None or previous.nodes is None or sample.nodes is None:
+        return set()
+    booting = {node.id for node in previous.nodes if node.phase is Phase.BOOTING}
+    return booting - {node.id for node in sample.nodes if node.phase is not Phase.STOPPING}
 
 
 def _learn_tasks(history: History, nodes: tuple[Node, ...]) -> History:

@@ -17,6 +17,7 @@ class Roster:
         taking: nodes that take tasks, as far as is known.
         booting: nodes that are expected to.
         draining: nodes that were told to take no more.
+        useless: nodes that take no tasks, though the scaler has not told them so, and have been idle for long.
         lost: nodes past a deadline, to be replaced.
         never_joined: whether there is one among those that never gave a report.
         total: all nodes, those included that stop or are silent: what counts against the cap.
@@ -25,6 +26,7 @@ class Roster:
     taking: tuple[Node, ...]
     booting: tuple[Node, ...]
     draining: tuple[Node, ...]
+    useless: tuple[Node, ...]
     lost: tuple[Node, ...]
     never_joined: bool
     total: int
@@ -37,7 +39,8 @@ class Roster:
 def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
     """Return the nodes sorted.
 
-    A node that stopped taking tasks by itself (for a spot notice) is in no group: it leaves, and is let alone.
+    A node that takes no tasks without having been told so by the scaler (a person has, or the command that took a
+    drain back was lost) is no capacity. Once it is idle for long it is as good as drained.
 
     If at least two nodes are silent and none reports, then it is rather the control channel that fails than all of
     them: the silent ones count as capacity, and are replaced singly, the next one when the last one's successor has
@@ -61,10 +64,16 @@ def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
         oldest_first = sorted(silent_lost, key=lambda node: (node.since_s, node.id))
         silent_lost = [] if booting else oldest_first[:1]
     taking = [node for node in by_phase[Phase.READY] if node.report is None or node.report.consuming]
+    useless = [
+        node
+        for node in by_phase[Phase.READY]
+        if (report := node.report) and not report.consuming and report.idle and report.idle_s >= limits.idle_s
+    ]
     return Roster(
         taking=(*taking, *(node for node in silent if deaf and node not in silent_lost)),
         booting=tuple(booting),
         draining=tuple(by_phase[Phase.DRAINING]),
+        useless=tuple(useless),
         lost=(*never_joined, *silent_lost, *not_off),
         never_joined=bool(never_joined),
         total=len(nodes),

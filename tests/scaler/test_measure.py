@@ -168,3 +168,31 @@ def test_silence_teaches_no_boot() -> None:
     """A node that boots and has not reported tells nothing yet."""
     still = Node("a", Phase.BOOTING, NOW_S - 70, NOW_S - 70)
     assert learn(History(launch_failures=1), sample(still), sample(still)).launch_failures == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "failures"),
+    [
+        pytest.param(sample(), 1, id="gone"),
+        pytest.param(sample(replace(booting("i-1"), phase=Phase.STOPPING)), 1, id="powers itself off"),
+        pytest.param(sample(booting("i-1")), 0, id="boots on"),
+        pytest.param(sample(ready("i-1")), 0, id="joined"),
+    ],
+)
+def test_a_node_that_ends_before_it_joins_is_a_failed_launch(now: Sample, failures: int) -> None:
+    """A node that dies while it boots, of a bad image or model, holds the next launch off."""
+    history = learn(History(), now, previous=sample(booting("i-1")))
+    assert history.launch_failures == failures
+    assert (history.launch_not_before_s > NOW_S) == bool(failures)
+
+
+def test_nodes_that_keep_dying_raise_an_alarm() -> None:
+    """Each one in a row waits longer, and the third is for a person to look at."""
+    history, now_s, waits_s = History(), NOW_S, []
+    for number in range(3):
+        before = replace(sample(booting(f"i-{number}")), now_s=now_s)
+        history = learn(history, replace(sample(), now_s=now_s), before)
+        waits_s.append(history.launch_not_before_s - now_s)
+        now_s = history.launch_not_before_s
+    assert waits_s == sorted(set(waits_s))
+    assert alarms(history, now_s)
