@@ -4,4 +4,4 @@ from tasks.sqs.flower import install
 
 install()
 
-tasks_columns = "name,uuid,state,args,result,received,runtime,worker"
+tasks_columns = "name,uuid,state,args,kwargs,runtime,received,worker,result"

@@ -30,6 +30,8 @@ def main() -> int:
     }
     try:
         return commands_by_name[chosen.command]()
+    except KeyboardInterrupt:
+        return 130
     except (SettingsError, TimeoutError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

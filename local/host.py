@@ -103,6 +103,8 @@ class Host:
             self._cut_power(instance_id)
         for instance_id in [name for name, machine in self._machines.items() if not machine.alive()]:
             log.info("%s has powered itself off", instance_id)
+            if error := _last_error(self._log(instance_id)):
+                log.error("%s: %s", instance_id, error)
             self.ec2.terminate_instances(InstanceIds=[instance_id])
             self._cut_power(instance_id)
             up.discard(instance_id)  # or it would be booted again here
@@ -163,6 +165,12 @@ class Host:
 
     def _log(self, instance_id: str) -> Path:
         return self.folder / f"{instance_id}.log"
+
+
+def _last_error(log_file: Path) -> str:
+    """Return the last line in which a node's process said why it ended; empty if it said nothing."""
+    lines = log_file.read_text(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if line.startswith("error: ")), "")
 
 
 def processes_with(variable: str, value: str) -> Iterator[psutil.Process]:

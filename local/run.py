@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 from honcho import manager as honcho
 
@@ -35,6 +37,9 @@ def run(settings: LocalSettings) -> int:
         SettingsError: a port is in use, or another setting is wrong.
         TimeoutError: the embedded AWS did not start.
     """
+    if os.environ.get("CLOUD", "local") != "local":
+        raise SettingsError("CLOUD is refused: `make run` runs the embedded AWS; leave it unset")
+    _end_on_signals()
     for name, port in settings.ports().items():
         if not is_free(port):
             raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
@@ -45,23 +50,48 @@ def run(settings: LocalSettings) -> int:
     environ = {**services.defaults, **os.environ, **services.environ}
     celery_settings, scaler_settings = Settings.from_env(environ), ScalerSettings.from_env(environ)
     log_dir = settings.state_dir / "log"
+    print("starting the embedded AWS", flush=True)
     with ExitStack() as stack:
         for command in services.emulators.commands(settings.state_dir):
             stack.callback(Supervised.start(command, environ, log_dir).stop)
         wait_until(services.emulators.healthy, START_DEADLINE_S, f"the embedded AWS (logs in {log_dir})")
         provision(celery_settings)
         provision_nodes(celery_settings, scaler_settings.launch_template, environ)
-        return _supervise(services, environ)
+        return _supervise(services, environ, log_dir)
 
 
-def _supervise(services: Services, environ: dict[str, str]) -> int:
+def _end_on_signals() -> None:
+    """Let a closed terminal, and SIGTERM before honcho listens to it, end what was started, as Ctrl-C does."""
+    here = os.getpid()
+
+    def end(number: int, _frame: object) -> None:
+        if os.getpid() != here:  # a fork of honcho's, which ends its process when it is told
+            return
+        if number == signal.SIGHUP:
+            # Nobody reads any more; a failed write would keep the rest from ending.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.dup2(nowhere, sys.stderr.fileno())
+            if signal.getsignal(signal.SIGTERM) is not end:
+                os.kill(here, signal.SIGTERM)
+                return
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
+
+
+def _supervise(services: Services, environ: dict[str, str], log_dir: Path) -> int:
     honcho.KILL_WAIT = STOP_DEADLINE_S
     manager = honcho.Manager()
-    for command in (services.web(), services.host(), services.scaler(), services.flower()):
+    for command in (services.web(), services.host(), services.flower()):
         manager.add_process(command.name, _shell_line(command), env={**environ, **command.environ})
+    # A line of JSON each second would bury all else; what the scaler does it tells on stderr as well.
+    ticks = f"{_shell_line(services.scaler())} >>{shlex.quote(str(log_dir / 'scaler.log'))}"
+    manager.add_process("scaler", ticks, env=environ)
     threading.Thread(target=_announce, args=(services,), daemon=True).start()
     manager.loop()
-    stopped_by_user = manager.returncode in {signal["rc"] for signal in honcho.SIGNALS.values()}
+    stopped_by_user = manager.returncode in {known["rc"] for known in honcho.SIGNALS.values()}
     return 0 if stopped_by_user else int(manager.returncode or 0)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tasks.environment import SettingsError
+from tasks.objects import StoreUnavailable
 
 if TYPE_CHECKING:
     from scaler.service import Deployment
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         return _status() if chosen.command == "status" else _run(once=chosen.once, dry_run=chosen.dry_run)
-    except (SettingsError, RuntimeError) as error:
+    except (SettingsError, StoreUnavailable, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -45,6 +45,11 @@ class Tick:
     history: History = field(default_factory=History)
     left: tuple[str, ...] = ()
 
+    @property
+    def moved(self) -> bool:
+        """Whether anything was done, or a node has gone."""
+        return bool(self.outcome or self.left or any(self.done.nodes.values()))
+
 
 class Loop:
     """A scaler's ticks.

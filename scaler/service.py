@@ -125,6 +125,7 @@ class Service:
         self._stopping = threading.Event()
         self._alarms: tuple[str, ...] = ()
         self._active: bool | None = None
+        self._held = False
         self._ticked_s = time.monotonic()
 
     def run(self, *, once: bool) -> None:
@@ -166,6 +167,9 @@ class Service:
     def _tell(self, tick: Tick) -> None:
         sys.stdout.write(f"{line(tick)}\n")
         sys.stdout.flush()
+        if tick.moved or tick.decision.held != self._held:
+            log.info("%s", tick.decision.reason)
+        self._held = tick.decision.held
         now_s = tick.sample.now_s
         for alarm in set(news := alarms(tick.history, now_s)) - set(self._alarms):
             log.warning("alarm: %s", alarm)

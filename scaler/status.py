@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaler.state import Node, Sample
+from scaler.state import Node, Phase, Sample
 
 HEADINGS = ("node", "phase", "for", "age", "slots", "active", "reserved", "idle", "tasks", "type")
 MINUTE_S, HOUR_S = 60, 3600
@@ -48,10 +48,13 @@ def _backlog(sample: Sample) -> str:
 
 def _row(node: Node, now_s: float) -> tuple[str, ...]:
     kind = f"{node.instance_type} {'spot' if node.spot else 'on demand'}"
-    times = (duration(now_s - node.since_s), duration(now_s - node.launched_at_s))
+    # When a node joined or fell silent only the scaler knows that has watched it; its tags tell the rest.
+    told = node.phase in {Phase.DRAINING, Phase.COMMITTED}
+    times = (duration(now_s - node.since_s) if told else "-", duration(now_s - node.launched_at_s))
     report = node.report
     if report is None:
-        return (node.id, node.phase, *times, *("?",) * 5, kind)
+        phase = "no answer" if node.phase is Phase.BOOTING else node.phase
+        return (node.id, phase, *times, *("?",) * 5, kind)
     held = (report.slots, report.active, report.reserved)
     return (node.id, node.phase, *times, *map(str, held), duration(report.idle_s), str(report.tasks), kind)
 

@@ -59,6 +59,25 @@ def test_run_starts_everything_and_ctrl_c_stops_everything(tmp_path: Path, photo
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.parametrize("when", ["at once", "when it is ready"])
+def test_a_closed_terminal_leaves_nothing_behind(tmp_path: Path, when: str) -> None:
+    """SIGHUP, which a terminal sends to all when it is closed, ends everything, however early it comes."""
+    ports = {name: free_port() for name in PORTS}
+    environ = {**os.environ, **{name: str(port) for name, port in ports.items()}, "LOCAL_STATE_DIR": str(tmp_path)}
+    run = Supervised.start(Command("run", RUN), environ, tmp_path)
+    try:
+        wait_until(lambda: bool(psutil.Process(run.pid).children()), 30, "the first process")
+        if when == "when it is ready":
+            wait_until(lambda: "Ready." in run.log.read_text() or not run.alive(), 60, "the addresses")
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.signal_group(signal.SIGHUP)
+        run.process.wait(60)
+        _, left = psutil.wait_procs(children, timeout=30)
+        assert left == []
+    finally:
+        run.stop()
+
+
 def status(environ: dict[str, str]) -> str:
     """Return what `scaler status` prints."""
     endpoints = {
