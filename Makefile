@@ -37,7 +37,7 @@ smoke: install ## classify real photographs on a stack of its own and print a ta
 test: install ## run all tests
 	@$(PY) -m pytest -n 2 --dist loadfile
 
-simulate: install ## compare scaling policies on three traces, with pictures in .local/simulate (1 min)
+simulate: install ## compare scaling policies on three traces, with pictures in .local/simulate (2 min)
 	@$(PY) -m scaler simulate --sweep --plots .local/simulate
 
 drill-burst: install ## 416 photos against a cap of 4 nodes, drawn over time (3 min)
