@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ def serving(app: Flask, host: str, port: int) -> Iterator[None]:
     Raises:
         SystemExit: the port is in use (werkzeug says so in one line).
     """
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each question says nothing
     server = make_server(host, port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, name="scaler-http", daemon=True)
     thread.start()
