@@ -71,6 +71,7 @@ class Actor:
     def remind(self, reminders: Reminders) -> None:
         """Tell nodes again what they were told and do not do."""
         done = Done()
+        done.attempt("revert", reminders.revert, lambda: self._tell(self._workers.revert, reminders.revert))
         done.attempt("drain", reminders.drain, lambda: self._tell(self._workers.drain, reminders.drain))
         done.attempt("commit", reminders.shut_down, lambda: self._tell(self._workers.shut_down, reminders.shut_down))
 
@@ -96,7 +97,7 @@ class Actor:
 
     def _replace(self, nodes: Sequence[str]) -> Sequence[str]:
         # A last question, to these alone: a node that answers after all is spared.
-        dead = sorted(set(nodes) - set(self._workers.reports(nodes)))
+        dead = sorted(set(nodes) - self._workers.answering(nodes))
         if dead:
             self._fleet.terminate(dead)
         for node in dead:

@@ -46,12 +46,15 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
         leaving = ScaleIn((), no_surplus(history))
     else:
         leaving = scale_in(roster.taking, need.desired.nodes, history, limits, sample.now_s)
+    # Among nodes of which none is heard, none goes before the last one's successor has come.
+    held_off = bool(launches.number or history.stopped) or sample.now_s < history.launch_not_before_s
+    lost = () if roster.deaf and held_off else roster.lost
     decision = Decision(
         launch=launches.number,
         revert=_ids(need.reverts),
-        drain=(*leaving.drain, *_ids(roster.useless)),
+        drain=leaving.drain,
         commit=commits([node for node in roster.draining if node not in need.reverts], limits, sample.now_s),
-        replace=_ids(roster.lost),
+        replace=_ids(lost),
         desired=need.desired.nodes,
         values=MappingProxyType(_values(sample.backlog, roster, learned, need, leaving.history)),
     )

@@ -63,6 +63,10 @@ class DryRunWorkers:
         """Return the reports of the nodes that answer."""
         return self._workers.reports(nodes)
 
+    def answering(self, nodes: Iterable[str]) -> set[str]:
+        """Return those of the nodes that answer."""
+        return self._workers.answering(nodes)
+
     def drain(self, nodes: Sequence[str]) -> None:
         """Say so."""
         log.info("dry run: would drain %s", ", ".join(nodes))

@@ -102,12 +102,14 @@ class Loop:
         # Reading took time, in which the lease may have run out.
         if self._lease.still_held():
             done = self._actor.act(decision, now_s)
-            self._actor.remind(reminders(seen.sample.nodes or ()))
+            told = {*decision.revert, *decision.drain, *decision.commit, *decision.replace}
+            self._actor.remind(reminders(seen.sample.nodes or (), told))
         if seen.instances is not None and self._lease.still_held():
             memory, outcome = self._launch(memory, decision.launch, seen.instances, now_s)
             # Before it is saved: should that fail, this process still knows what it has launched.
             self._memory = memory
-            self._store.save(memory)
+            if self._lease.still_held():
+                self._store.save(memory)
         self._memory = memory
         if seen.sample.nodes is not None:
             self._last = seen.sample
@@ -134,12 +136,17 @@ class Loop:
             intent = Intent(uuid.uuid4().hex, count, now_s)
             self._memory = memory = replace(memory, intent=intent)
             self._store.save(memory)
+            # Saving took time too. Whoever has the lease by now finds the intent.
+            if not self._lease.still_held():
+                return memory, None
         launched = tuple(instance.id for instance in instances if instance.launch_token == intent.token)
-        if launched:
+        # Some may be listed before the others.
+        if len(launched) >= intent.count or (launched and now_s - intent.at_s > LISTING_LAG_S):
             return self._launched(memory, LaunchOutcome(len(launched), launched), len(instances), now_s)
         if now_s - intent.at_s > LISTING_LAG_S:  # it would be listed by now: it has not gone through
             return replace(memory, intent=None), None
-        if now_s < memory.history.launch_not_before_s:
+        # It may not be wanted any more, or others have come meanwhile; then it is only waited for.
+        if not count or len(instances) + intent.count > self._limits.max_nodes:
             return memory, None
         return self._launched(memory, self._fleet.launch(intent.count, intent.token), len(instances), now_s)
 

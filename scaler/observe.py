@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaler.state import Node, Phase, WorkerReport
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 # One report that is late is no news; a node that has given none for this long is silent.
 SILENT_AFTER_S = 20.0
-STOPPING_STATES = frozenset({"shutting-down", "stopping", "stopped"})
+# Not "stopped": such an instance does not terminate by itself, and would take a place for ever. It is replaced like any
+# other that does not answer.
+STOPPING_STATES = frozenset({"shutting-down", "stopping"})
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Seen:
     def and_report(self, now_s: float) -> Seen:
         """Return what is known after a report at `now_s`."""
         return Seen(self.first_s, self.joined_s if self.joined_s is not None else now_s, now_s)
+
+    def later(self, seconds: float) -> Seen:
+        """Return what is known, as if the last report had come so much later."""
+        return self if self.report_s is None else replace(self, report_s=self.report_s + seconds)
 
 
 def look(
@@ -79,12 +85,20 @@ class Reminders:
 
     drain: tuple[str, ...]
     shut_down: tuple[str, ...]
+    revert: tuple[str, ...]
 
 
-def reminders(nodes: Iterable[Node]) -> Reminders:
-    """Return the nodes whose reports contradict their tags."""
-    reporting = [(node.id, node.phase, node.report) for node in nodes if node.report is not None]
+def reminders(nodes: Iterable[Node], just_told: Collection[str] = ()) -> Reminders:
+    """Return the nodes whose reports contradict their tags, without those told something new at this very tick.
+
+    Commands to one node may overtake each other, in SQS and in the worker: one that was told to take tasks again and
+    does not, must be told again, or it would neither work nor leave for ever.
+    """
+    reporting = [
+        (node.id, node.phase, node.report) for node in nodes if node.report is not None and node.id not in just_told
+    ]
     return Reminders(
+        revert=tuple(node for node, phase, report in reporting if phase is Phase.READY and not report.consuming),
         drain=tuple(node for node, phase, report in reporting if phase is Phase.DRAINING and report.consuming),
         shut_down=tuple(node for node, phase, _ in reporting if phase is Phase.COMMITTED),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scaler.backlog import Believed, ReadError
 from scaler.fleet import FleetError
 from scaler.instances import with_unlisted
-from scaler.observe import STOPPING_STATES, Seen, look, node_of
+from scaler.observe import SILENT_AFTER_S, STOPPING_STATES, Seen, look, node_of
 from scaler.state import Sample
 from scaler.workers import ControlError
 
@@ -55,6 +55,7 @@ class Observer:
         self._boot_deadline_s = boot_deadline_s
         self._believed = Believed()
         self._seen: Mapping[str, Seen] = {}
+        self._asked_s: float | None = None
 
     def observe(self, launched: Mapping[str, float], now_s: float) -> Observation:
         """Take a sample; a part that cannot be read is None there, and the reason is among its failures.
@@ -87,6 +88,10 @@ class Observer:
     def _nodes(self, instances: tuple[Instance, ...], now_s: float) -> tuple[Node, ...]:
         running = [instance.id for instance in instances if instance.state not in STOPPING_STATES]
         reports = self._workers.reports(running)
+        unwatched_s = 0.0 if self._asked_s is None else now_s - self._asked_s
+        if abs(unwatched_s) > SILENT_AFTER_S:  # an outage, a pause or a clock that was set: nobody was silent in it
+            self._seen = {node: past.later(unwatched_s) for node, past in self._seen.items()}
+        self._asked_s = now_s
         self._seen = look(self._seen, instances, reports, now_s)
         return tuple(
             node_of(

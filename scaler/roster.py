@@ -17,18 +17,18 @@ class Roster:
         taking: nodes that take tasks, as far as is known.
         booting: nodes that are expected to.
         draining: nodes that were told to take no more.
-        useless: nodes that take no tasks, though the scaler has not told them so, and have been idle for long.
         lost: nodes past a deadline, to be replaced.
         never_joined: whether there is one among those that never gave a report.
+        deaf: whether it is rather the control channel that fails than all of the silent nodes.
         total: all nodes, those included that stop or are silent: what counts against the cap.
     """
 
     taking: tuple[Node, ...]
     booting: tuple[Node, ...]
     draining: tuple[Node, ...]
-    useless: tuple[Node, ...]
     lost: tuple[Node, ...]
     never_joined: bool
+    deaf: bool
     total: int
 
     def capacity(self, now_s: float, boot_s: float) -> Capacity:
@@ -39,8 +39,8 @@ class Roster:
 def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
     """Return the nodes sorted.
 
-    A node that takes no tasks without having been told so by the scaler (a person has, or the command that took a
-    drain back was lost) is no capacity. Once it is idle for long it is as good as drained.
+    A node that takes no tasks without having been told so by the scaler is no capacity; it is reminded, see
+    `scaler.observe.reminders`.
 
     If at least two nodes are silent and none reports, then it is rather the control channel that fails than all of
     them: the silent ones count as capacity, and are replaced singly, the next one when the last one's successor has
@@ -62,19 +62,15 @@ def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
     booting = [node for node in by_phase[Phase.BOOTING] if node not in never_joined]
     if deaf:
         oldest_first = sorted(silent_lost, key=lambda node: (node.since_s, node.id))
-        silent_lost = [] if booting else oldest_first[:1]
+        # One that stops still takes the place of its successor.
+        silent_lost = [] if booting or by_phase[Phase.STOPPING] else oldest_first[:1]
     taking = [node for node in by_phase[Phase.READY] if node.report is None or node.report.consuming]
-    useless = [
-        node
-        for node in by_phase[Phase.READY]
-        if (report := node.report) and not report.consuming and report.idle and report.idle_s >= limits.idle_s
-    ]
     return Roster(
         taking=(*taking, *(node for node in silent if deaf and node not in silent_lost)),
         booting=tuple(booting),
         draining=tuple(by_phase[Phase.DRAINING]),
-        useless=tuple(useless),
         lost=(*never_joined, *silent_lost, *not_off),
         never_joined=bool(never_joined),
+        deaf=deaf,
         total=len(nodes),
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 REPORT = "node_report"
+DRAIN = "node_drain"
 
 
 class ControlError(Exception):
@@ -92,13 +93,25 @@ class Workers:
         self._names = defaultdict(set, {node: names for node, names in self._names.items() if node in wanted})
         return {node: report for node, node_answers in by_node.items() if (report := self._report(node, node_answers))}
 
+    def answering(self, nodes: Iterable[str]) -> set[str]:
+        """Return those of the nodes that answer, whoever else does: asked for the whole time, and noting nothing.
+
+        Raises:
+            ControlError: they could not be asked, or an answer is not one.
+        """
+        by_node: dict[str, list[Mapping[str, Any]]] = {node: [] for node in nodes}
+        for name, answer in self._ask(REPORT, limit=None).items():
+            if (node := name.rpartition("@")[2]) in by_node:
+                by_node[node].append(answer)
+        return {node for node, answers in by_node.items() if answers and self._report(node, answers) is not None}
+
     def drain(self, nodes: Sequence[str]) -> None:
         """Tell nodes to take no more tasks.
 
         Raises:
             ControlError: they could not be told.
         """
-        self._tell("cancel_consumer", nodes, {"queue": self._queue})
+        self._tell(DRAIN, nodes, {})
 
     def revert(self, nodes: Sequence[str]) -> None:
         """Tell nodes to take tasks again.

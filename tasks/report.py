@@ -12,11 +12,12 @@ from typing import Any
 
 from celery.signals import task_postrun, task_prerun
 from celery.worker import state
-from celery.worker.control import inspect_command
+from celery.worker.control import control_command, inspect_command
 
 from celeryconfig import settings
 
 COMMAND = "node_report"
+DRAIN = "node_drain"
 
 
 @dataclass
@@ -66,8 +67,22 @@ def node_report(panel: Any) -> dict[str, object]:
         "active": active,
         "reserved": max(0, held - active),
         "idle_s": 0.0 if held or active else time.monotonic() - _tally.last_end_s,
-        "consuming": panel.consumer.task_consumer.consuming_from(settings.queue),
+        # As long as its last poll is open it may get a task.
+        "consuming": panel.consumer.task_consumer.channel.receives(settings.queue),
         "tasks": _tally.tasks,
         "task_s": _tally.task_s,
         "workers": settings.worker_processes,
     }
+
+
+@control_command(name=DRAIN)
+def node_drain(panel: Any) -> dict[str, str]:
+    """Take no more tasks, but for those that the open poll brings; Celery's `add_consumer` takes that back."""
+    consumer = panel.consumer
+
+    def drain() -> None:
+        consumer.task_consumer.channel.finish(settings.queue)
+        consumer.cancel_task_queue(settings.queue)
+
+    consumer.call_soon(drain)
+    return {"ok": f"no longer consuming from {settings.queue}"}

@@ -50,6 +50,8 @@ class MessageChannel(SQS.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._receivers: dict[str, Receiver] = {}
+        self._last_callbacks: dict[str, Callable[[dict[str, Any]], object]] = {}
+        self._finishing: set[str] = set()
         self._longest_wait_s: float = math.inf
         super().__init__(*args, **kwargs)
 
@@ -92,6 +94,7 @@ class MessageChannel(SQS.Channel):
     def _schedule_queue(self, queue: str) -> None:
         """Start to receive; kombu calls this in the event loop after `basic_consume`."""
         if queue in self._active_queues:
+            self._finishing.discard(queue)
             if queue not in self._receivers:
                 self._receivers[queue] = self._new_receiver(queue, self._new_queue(queue))
             self._receivers[queue].start(*self._room())
@@ -156,6 +159,7 @@ class MessageChannel(SQS.Channel):
         waiting = deque(messages)
         try:
             callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - kombu's channels work on their transport
+            callback = callback or self._last_callbacks.get(queue)
             while waiting and callback is not None:
                 self._deliver_one(url, waiting.popleft(), callback)
         finally:  # the consumer is gone, or a task of the solo pool ends its worker
@@ -235,11 +239,29 @@ class MessageChannel(SQS.Channel):
         self._inbox.release([message.delivery_tag])
 
     def basic_cancel(self, consumer_tag: str) -> None:
-        """Stop to receive; what the open poll brings is given back."""
+        """Stop to receive; what the open poll brings is given back, unless `finish` was called before."""
         queue = self._tag_to_queue.get(consumer_tag)
+        callback = self.connection._callbacks.get(queue)  # noqa: SLF001 - kombu's channels work on their transport
         super().basic_cancel(consumer_tag)
-        if queue in self._receivers and queue not in self._active_queues:
+        if queue not in self._receivers or queue in self._active_queues:
+            return
+        if queue in self._finishing and not worker.is_ending():
+            self._last_callbacks[queue] = callback
+            self._receivers[queue].finish()
+        else:
             self._receivers[queue].stop()
+
+    def finish(self, queue: str) -> None:
+        """Let the next cancel of this queue's consumer still take what the open poll brings.
+
+        Given back it would go to the open poll of the next worker that is stopping, and count as a delivery each time,
+        until the message is taken for poison.
+        """
+        self._finishing.add(queue)
+
+    def receives(self, queue: str) -> bool:
+        """Tell whether a queue's messages may still come: it is consumed from, or its last poll is open."""
+        return queue in self._active_queues or (queue in self._receivers and self._receivers[queue].open)
 
     def close(self) -> None:
         """Give back what does not run. A worker that ends waits for its open polls; one that reconnects does not."""
@@ -248,6 +270,7 @@ class MessageChannel(SQS.Channel):
         super().close()
 
     def _stop_receiving(self) -> None:
+        self._last_callbacks.clear()
         for receiver in self._receivers.values():
             receiver.stop()
         kept: frozenset[str] = frozenset()

@@ -53,13 +53,14 @@ class Receiver:
         self._undelivered: Messages = []
         self._delivering = False
         self._stopped = False
+        self._giving_back = False
         self._failures = 0
         self._thread: threading.Thread | None = None
 
     def start(self, room: int, enough: int) -> None:
         """Receive, from now on, up to `room` messages; at once if there is room for `enough`."""
         with self._changed:
-            self._stopped = False
+            self._stopped = self._giving_back = False
             self._room, self._enough = room, enough
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"sqs-receiver-{self._queue}", daemon=True)
@@ -72,10 +73,22 @@ class Receiver:
             self._room, self._enough = room, enough
             self._changed.notify_all()
 
+    @property
+    def open(self) -> bool:
+        """Whether something may still be delivered: a poll is open, or what it brought waits for the loop."""
+        with self._changed:
+            return self._thread is not None or self._delivering
+
+    def finish(self) -> None:
+        """Poll no more; what an open poll brings is still delivered."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
     def stop(self) -> None:
         """Receive no more. A poll that is open goes on, and what it brings is given back."""
         with self._changed:
-            self._stopped = True
+            self._stopped = self._giving_back = True
             messages, self._undelivered = self._undelivered, []
             self._delivering = False
             self._changed.notify_all()
@@ -127,10 +140,10 @@ class Receiver:
 
     def _hand_over(self, messages: Messages) -> None:
         with self._changed:
-            stopped = self._stopped
-            if not stopped:
+            giving_back = self._giving_back
+            if not giving_back:
                 self._undelivered, self._delivering = messages, True
-        if stopped:
+        if giving_back:
             self._give_back(messages)
         else:
             self._post(self._deliver_now)

@@ -79,6 +79,14 @@ def test_a_command_that_was_lost_is_sent_again() -> None:
         Node("still there", Phase.COMMITTED, 0, 0, DRAINED),
         Node("gone", Phase.COMMITTED, 0, 0),
         Node("ready", Phase.READY, 0, 0, IDLE),
+        Node("reverted", Phase.READY, 0, 0, DRAINED),
     ]
     told = reminders(nodes)
-    assert (told.drain, told.shut_down) == (("deaf",), ("still there",))
+    assert (told.drain, told.shut_down, told.revert) == (("deaf",), ("still there",), ("reverted",))
+    assert reminders(nodes, {"deaf", "still there", "reverted"}) == reminders([])
+
+
+def test_time_in_which_nobody_looked_is_no_silence() -> None:
+    """After an outage a node has as long to answer as before it."""
+    assert Seen(1.0, 2.0, 3.0).later(60.0) == Seen(1.0, 2.0, 63.0)
+    assert Seen(1.0).later(60.0) == Seen(1.0)
