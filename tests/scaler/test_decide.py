@@ -242,6 +242,17 @@ def test_when_nobody_answers_the_channel_is_suspected() -> None:
     ]
 
 
+def test_unheard_nodes_are_not_replaced_while_their_successors_cannot_come() -> None:
+    """At the cap, one that stops still takes its successor's place: the next waits."""
+    silent = [phase(f"i-{number}", Phase.SILENT, 300) for number in range(3)]
+    first, _ = decide(sample(*silent), History(), Limits(max_nodes=3))
+    assert first.replace == ("i-0",)
+    gone = phase("i-0", Phase.STOPPING, 300)
+    assert decide(sample(gone, *silent[1:]), History(), Limits(max_nodes=3))[0].replace == ()
+    held_off = History(launch_not_before_s=NOW_S + 60)
+    assert decide(sample(*silent), held_off, Limits(max_nodes=3))[0].replace == ()
+
+
 def test_a_node_that_never_joined_counts_as_a_failed_launch() -> None:
     """Nodes that never join hold the next launch back, once for all that failed in that time."""
     decision, history = decide(sample(booting("i-1", 301), booting("i-2", 302), visible=9), History(), LIMITS)

@@ -17,7 +17,7 @@ from scaler.backlog import Backlogs
 from scaler.fleet import Ec2Fleet, Template
 from scaler.lease import Lease
 from scaler.loop import Loop, Tick
-from scaler.memory import MemoryStore
+from scaler.memory import Memory, MemoryStore
 from scaler.observer import Observer
 from scaler.state import Limits
 from scaler.workers import Workers
@@ -244,3 +244,25 @@ def test_workers_that_cannot_be_asked_hold_the_fleet(world: World) -> None:
     tick = world.tick(scaler)
     assert tick.decision.held
     assert "the workers cannot be asked" in tick.decision.reason
+
+
+def test_a_scaler_that_loses_its_lease_while_it_saves_launches_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another has taken over meanwhile and launched; together they stay within the cap."""
+    world.send(15)
+    first, store = world.scaler("first"), world.store
+    save, successors = store.save, [world.scaler("second")]
+
+    def pause_at_the_intent(memory: Memory) -> None:
+        if memory.intent is not None and successors:
+            second = successors.pop()
+            assert second.run_once(world.now_s) is None
+            world.now_s += 31
+            assert second.run_once(world.now_s) is not None
+        save(memory)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save", pause_at_the_intent)
+        world.tick(first)
+    assert world.instances() == LIMITS.max_nodes

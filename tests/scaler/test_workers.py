@@ -84,6 +84,13 @@ def test_a_node_without_workers_has_no_report(workers: Workers) -> None:
 
 
 @pytest.mark.stack
+def test_a_last_question_waits_for_the_nodes_asked(workers: Workers) -> None:
+    """Who is asked before it is replaced is not passed over because another answers first."""
+    assert workers.answering([OTHER]) == set()
+    assert workers.answering([NODE, OTHER]) == {NODE}
+
+
+@pytest.mark.stack
 def test_a_drain_is_taken_back(stack: Stack, workers: Workers, photos: Mapping[str, bytes]) -> None:
     """A drained node takes no photo, and takes it when the drain is reverted."""
     client = Client(stack.services.web_url)

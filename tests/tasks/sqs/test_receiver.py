@@ -169,3 +169,16 @@ def test_a_consumer_that_is_back_later_polls_anew(around: Surroundings, running:
     running.join(DEADLINE_S)
     running.start(3, 1)
     wait_until(lambda: around.rooms == [1, 3], DEADLINE_S, "a poll")
+
+
+def test_a_receiver_that_finishes_delivers_what_its_open_poll_brings(around: Surroundings, running: Receiver) -> None:
+    """Given back it would go to the next worker that stops, and count as a delivery each time."""
+    running.start(8, 1)
+    assert around.polling.wait(DEADLINE_S)
+    running.finish()
+    assert running.open
+    around.answers.put([message("a")])
+    around.turn_loop()
+    assert (around.delivered, around.given_back) == (["a"], [])
+    wait_until(lambda: not running.open, DEADLINE_S, "the end of the last poll")
+    assert len(around.rooms) == 1
