@@ -102,7 +102,7 @@ class Settings(EnvironmentSettings):
         10, alias="TASK_MAX_RETRIES", ge=0, le=20, description="retries when S3 or SQS cannot be reached"
     )
     max_receives: int = Field(
-        3,
+        5,
         alias="MAX_RECEIVES",
         ge=1,
         le=1000,

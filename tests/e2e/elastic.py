@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psutil
 
 from local.processes import Supervised, wait_until
@@ -86,6 +87,14 @@ class Elastic:
             for instance in reservation["Instances"]
             if instance["State"]["Name"] in wanted
         ]
+
+    def control_queues(self, node: str) -> list[str]:
+        """Return the queues of remote control that a node's workers own."""
+        sqs = boto3.Session("local", "local", region_name="us-east-1").client(
+            "sqs", endpoint_url=self.stack.services.emulators.aws_url
+        )
+        answer = sqs.list_queues(QueueNamePrefix=f"{self.stack.settings.deployment}_node_w1-{node}")
+        return list(answer.get("QueueUrls", []))
 
     def kill_node(self, instance_id: str) -> None:
         """Kill all processes of a node at once."""

@@ -86,6 +86,7 @@ def test_a_node_that_is_lost_mid_task_is_replaced_and_its_photos_are_classified(
     results = cloud.client.wait(ids, DEADLINE_S)
     assert {result["state"] for result in results} == {"SUCCESS"}
     assert len({instance for tick in cloud.ticks(scaler) for instance in tick["launched"]}) >= 2
+    wait_until(lambda: not cloud.control_queues(node), DEADLINE_S, "the sweep of what the node has left")
 
 
 def test_a_node_that_never_joins_is_replaced(new_elastic: Callable[..., Elastic]) -> None:

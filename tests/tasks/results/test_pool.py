@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any
@@ -54,3 +55,23 @@ def test_what_is_raised_goes_to_the_error_callback(pool: TaskPool, error: Except
     assert name == "error_callback"
     assert isinstance(info, ExceptionInfo)
     assert info.exception.exc is error if hasattr(info.exception, "exc") else info.exception is error
+
+
+def test_it_grows_and_shrinks(pool: TaskPool) -> None:
+    """After it has grown it runs more tasks at the same time; it is never left without a thread."""
+    together = threading.Barrier(3)
+    pool.grow(1)
+    assert pool.num_processes == 3
+    told: SimpleQueue[int] = SimpleQueue()
+    for _ in range(3):
+        pool.apply_async(
+            lambda: together.wait(DEADLINE_S),
+            callback=told.put,
+            error_callback=told.put,
+            accept_callback=lambda *_: None,
+        )
+    assert sorted(told.get(timeout=DEADLINE_S) for _ in range(3)) == [0, 1, 2]
+    pool.shrink(2)
+    assert pool.num_processes == 1
+    with pytest.raises(ValueError, match="cannot be made"):
+        pool.shrink(1)
