@@ -67,4 +67,6 @@ result_backend_transport_options = {
     "endpoint_url": settings.s3_url,
 }
 result_extended = True
+# Who follows a large batch asks for all its results again and again; a remembered one takes about 3 kB.
+result_cache_max = 10_000
 result_expires = timedelta(days=settings.expire_days)

@@ -31,8 +31,10 @@ RETRY_BACKOFF_MAX_S = 60
     retry_jitter=True,
     max_retries=settings.task_max_retries,
 )
-def classify(task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
+def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "") -> dict[str, object]:
     """Classify the photo stored under `key`; `name` is what its owner called it.
+
+    `request_id` is the HTTP request's that brought it: logs of the web tier and results can be told to belong together.
 
     Returns:
         What the user reads: name, label, confidence (0 to 1), the five likeliest labels, the model's name, the
@@ -56,4 +58,5 @@ def classify(task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
         "model": engine().model_name,
         "timings": {"queue_s": round(queue_s, 3), **classified.timings_s},
         "batch_size": classified.batch_size,
+        "request_id": request_id,
     }

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import boto3
 import botocore.exceptions
@@ -30,6 +30,8 @@ CONNECT_TIMEOUT = timedelta(seconds=3)
 # Of one request, its body included: S3 answers in tens of milliseconds; what takes time is a large photo on a slow line.
 REQUEST_TIMEOUT = timedelta(seconds=30)
 MAX_RETRIES = 3
+# The least that S3 takes for all parts but the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+PART_BYTES = 5 * 2**20
 RETRY_TIMEOUT = timedelta(seconds=10)
 # obstore asks for new credentials 5 minutes before the age given here; botocore hands out keys of a role that are
 # good for at least 10 more (RefreshableCredentials). The provider's own default, 30, would outlive them.
@@ -112,6 +114,20 @@ class Bucket:
         """Write an object with one PUT, over whatever is there."""
         self._put(key, data, attributes or {}, "overwrite")
 
+    def upload(self, key: str, file: IO[bytes], size_bytes: int, attributes: Mapping[str, str]) -> None:
+        """Write a file's content over whatever is there: with one PUT, or, if it is large, part by part.
+
+        Parts are sent one after the other, so that a few of them at most are in memory.
+        """
+        if size_bytes <= PART_BYTES:
+            self.put(key, file.read(), attributes)
+            return
+        self._check(key, attributes)
+        with self._errors():
+            obstore.put(
+                self._client(), key, file, attributes=dict(attributes), chunk_size=PART_BYTES, max_concurrency=1
+            )
+
     def create(self, key: str, data: bytes, attributes: Mapping[str, str] | None = None) -> bool:
         """Write an object with one PUT unless there is one; tell whether it was written."""
         return self._put(key, data, attributes or {}, "create")
@@ -128,19 +144,22 @@ class Bucket:
             obstore.delete(self._client(), key)
 
     def _put(self, key: str, data: bytes, attributes: Mapping[str, str], mode: PutMode) -> bool:
+        self._check(key, attributes)
+        with self._errors():
+            try:
+                # In one part: every part would be a request of its own.
+                obstore.put(self._client(), key, data, attributes=dict(attributes), mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                return False
+            return True
+
+    def _check(self, key: str, attributes: Mapping[str, str]) -> None:
         if not is_storable(key):
             raise ValueError(f"{key!r} cannot be a key in S3")
         for name, value in attributes.items():
             # obstore panics, past every `except Exception`, on a value that HTTP cannot carry.
             if not (value.isascii() and value.isprintable()):
                 raise ValueError(f"attribute {name}={value!r} is not printable ASCII")
-        with self._errors():
-            try:
-                # In one part: S3 takes up to 5 GB so, and every part would be a request of its own.
-                obstore.put(self._client(), key, data, attributes=dict(attributes), mode=mode, use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
-                return False
-            return True
 
     def _raise_unless_missing(self, error: FileNotFoundError | PermissionDeniedError) -> None:
         if not is_missing(error):

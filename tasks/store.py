@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import IO
 from urllib.parse import quote
 
 from tasks.objects import Bucket
@@ -23,14 +24,16 @@ class ImageStore:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
-    def put(self, image_id: str, data: bytes, *, name: str, content_type: str) -> None:
-        """Store a photo.
+    def put(self, image_id: str, file: IO[bytes], *, size_bytes: int, name: str, content_type: str) -> None:
+        """Store a photo, which is read from where `file` stands.
 
         Raises:
             StoreUnavailable: S3 failed.
             ValueError: HTTP cannot carry `content_type`.
         """
-        self._bucket.put(image_id, data, {"Content-Type": content_type, NAME_ATTRIBUTE: quoted_name(name)})
+        self._bucket.upload(
+            image_id, file, size_bytes, {"Content-Type": content_type, NAME_ATTRIBUTE: quoted_name(name)}
+        )
 
     def get(self, image_id: str) -> bytes:
         """Return a photo's bytes.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import IO
 
 MAX_NAME_CHARS = 255
 UNNAMED = "photo"
@@ -20,7 +21,7 @@ class Received:
 
     name: str
     size_bytes: int
-    data: bytes = field(repr=False)  # may stop short of the size when that is beyond the limit anyway
+    file: IO[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Accepted:
     """A file whose header is a photo's."""
 
     name: str
-    data: bytes = field(repr=False)
+    size_bytes: int
+    file: IO[bytes] = field(repr=False)
     content_type: str
 
 
@@ -52,7 +54,7 @@ def display_name(name: str) -> str:
     return printable[:MAX_NAME_CHARS] or UNNAMED
 
 
-def validate(received: Received, *, max_bytes: int, sniff: Callable[[bytes], str]) -> Accepted | Refused:
+def validate(received: Received, *, max_bytes: int, sniff: Callable[[IO[bytes]], str]) -> Accepted | Refused:
     """Judge one file by its size and its content's header, never by its name.
 
     Args:
@@ -64,10 +66,10 @@ def validate(received: Received, *, max_bytes: int, sniff: Callable[[bytes], str
     if received.size_bytes > max_bytes:
         size = f"{received.size_bytes / MIB:.3g} MB"
         return Refused(name, f"The file has {size}; at most {max_bytes / MIB:.3g} MB are taken.", 413)
-    if not received.data:
+    if received.size_bytes == 0:
         return Refused(name, "The file is empty.", 400)
     try:
-        content_type = sniff(received.data)
+        content_type = sniff(received.file)
     except ValueError as error:
         return Refused(name, str(error), 415)
-    return Accepted(name, received.data, content_type)
+    return Accepted(name, received.size_bytes, received.file, content_type)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -54,13 +55,13 @@ class ImageInfo:
     height_px: int
 
 
-def probe(data: bytes, *, max_pixels: int) -> ImageInfo:
-    """Read a photo's header without decoding its pixels.
+def probe(file: IO[bytes], *, max_pixels: int) -> ImageInfo:
+    """Read a photo's header without decoding its pixels; the file is read from where it stands.
 
     Raises:
         BadImage: empty, not a photo of a known format, or with more pixels than `max_pixels`.
     """
-    with _readable_errors(), _open(data, max_pixels) as image:
+    with _readable_errors(), _open(file, max_pixels) as image:
         kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
         return ImageInfo(CONTENT_TYPES[kind], image.width, image.height)
 
@@ -74,19 +75,21 @@ def decode(data: bytes, *, max_pixels: int, min_side_px: int | None = None) -> I
     Raises:
         BadImage: empty, not a photo of a known format, damaged, or with more pixels than `max_pixels`.
     """
-    with _readable_errors(), _open(data, max_pixels) as image:
+    with _readable_errors(), _open(io.BytesIO(data), max_pixels) as image:
         if min_side_px is not None:
             image.draft(None, (DRAFT_MARGIN * min_side_px,) * 2)
         image.load()
         return _to_rgb(_upright(image))
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
-    if not data:
+def _open(file: IO[bytes], max_pixels: int) -> Image.Image:
+    begin = file.tell()
+    if not file.read(1):
         raise BadImage("The file is empty.")
+    file.seek(begin)
     too_many = f"The photo has too many pixels; at most {max_pixels:,} are decoded. Please make it smaller."
     try:
-        image = Image.open(io.BytesIO(data), formats=tuple(CONTENT_TYPES))
+        image = Image.open(file, formats=tuple(CONTENT_TYPES))
     except Image.DecompressionBombError:  # beyond Pillow's own limit, which settings stay below
         raise BadImage(too_many) from None
     if image.width * image.height > max_pixels:

@@ -1,0 +1,200 @@
+"""Takes photos in: stores them, notes which came together, and sends a classify task for each."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import IO, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.exceptions import OperationalError
+
+from celeryconfig import settings
+from tasks import ids
+from tasks.app import app
+from tasks.aws import keys
+from tasks.batches import Photo, batches
+from tasks.names import CLASSIFY
+from tasks.objects import StoreUnavailable
+from tasks.outcomes import uploaded
+from tasks.sqs.sends import Call, send_many
+from tasks.store import image_store
+
+# Of the whole process: together with obstore's parts of a large photo they bound what uploads hold in memory.
+PARALLEL_REQUESTS = 8
+NOT_STORED = "The photo could not be stored right now; please try again."
+NOT_QUEUED = "The photo could not be queued right now; please try again."
+NOT_UPLOADED = "The photo was not uploaded under this id, or it has expired."
+BROKER_ERRORS = (OperationalError, BotoCoreError, ClientError)
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sends photos: the name of an API key, "" without keys, and the id of the HTTP request."""
+
+    owner: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A photo to classify: what its owner called it, and its bytes, which are read from `file` when its turn comes."""
+
+    name: str
+    content_type: str
+    file: IO[bytes] = field(repr=False)
+    size_bytes: int
+
+
+class SubmitError(Exception):
+    """A photo was not taken; the message tells its owner why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of photos that were sent together: in order, each was taken or not."""
+
+    batch_id: str
+    outcomes: tuple[Photo | SubmitError, ...]
+
+    @property
+    def photos(self) -> tuple[Photo, ...]:
+        """Those that were taken."""
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Photo))
+
+
+def submit(uploads: Sequence[Upload], sender: Sender) -> Submitted:
+    """Store photos in parallel and send a classify task for each, in batches; of one not taken nothing stays.
+
+    Raises:
+        StoreUnavailable: S3 failed when it was noted which photos came together; none was taken.
+    """
+    made = ids.new_ids(sender.owner, len(uploads), time.time())
+
+    def put(pair: tuple[str, Upload]) -> Photo | SubmitError:
+        photo_id, upload = pair
+        try:
+            image_store(settings).put(
+                photo_id, upload.file, size_bytes=upload.size_bytes, name=upload.name, content_type=upload.content_type
+            )
+        except StoreUnavailable:
+            log.exception("photo not stored")
+            return SubmitError(upload.name, NOT_STORED)
+        return Photo(photo_id, upload.name)
+
+    return _send(made.batch, _in_parallel(put, list(zip(made.photos, uploads, strict=True))), sender)
+
+
+def submit_prefix(prefix: str, sender: Sender, *, at_most: int) -> Submitted:
+    """Classify what is stored in the input bucket under keys that begin with `prefix`, where it is.
+
+    Photos that users have uploaded are left out.
+
+    Raises:
+        StoreUnavailable: S3 failed; nothing was sent.
+        ValueError: nothing is there, or more than `at_most`; the message says so.
+    """
+    found = [
+        key
+        for key, size_bytes in keys(settings.input_bucket, prefix, at_most=at_most + 1)
+        if size_bytes and not ids.is_id(key)
+    ]
+    if not found:
+        raise ValueError(f"No photos are stored under s3://{settings.input_bucket}/{prefix}")
+    if len(found) > at_most:
+        raise ValueError(
+            f"More than {at_most} photos are stored under this prefix; at most as many are taken at a time."
+        )
+    made = ids.new_ids(sender.owner, len(found), time.time())
+    photos = [Photo(photo_id, key.rsplit("/", 1)[-1], key) for photo_id, key in zip(made.photos, found, strict=True)]
+    return _send(made.batch, photos, sender)
+
+
+def submit_uploaded(photos: Sequence[Photo], sender: Sender) -> Submitted:
+    """Classify photos that their owner has put into S3 by `tasks.presigned`.
+
+    Raises:
+        StoreUnavailable: S3 failed; nothing was sent.
+    """
+
+    def look(photo: Photo) -> Photo | SubmitError:
+        return photo if image_store(settings).exists(photo.id) else SubmitError(photo.name, NOT_UPLOADED)
+
+    batch_id = photos[0].id if len(photos) == 1 else ids.new_ids(sender.owner, 2, time.time()).batch
+    return _send(batch_id, _in_parallel(look, photos), sender)
+
+
+def _send(batch_id: str, outcomes: Sequence[Photo | SubmitError], sender: Sender) -> Submitted:
+    """Note the batch, then send its tasks: whoever learns of a photo can also learn of its batch."""
+    photos = [outcome for outcome in outcomes if isinstance(outcome, Photo)]
+    try:
+        batches().write(batch_id, photos)
+    except StoreUnavailable:
+        _discard(photos)
+        raise
+    unsent = _unsent(photos, sender)
+    if unsent:
+        _discard([photo for photo in photos if photo.id in unsent])
+        batches().write(batch_id, [photo for photo in photos if photo.id not in unsent])
+    for photo in photos:
+        if photo.id not in unsent:
+            uploaded.add(photo.id, photo.name)
+    return Submitted(
+        batch_id,
+        tuple(
+            SubmitError(outcome.name, NOT_QUEUED) if isinstance(outcome, Photo) and outcome.id in unsent else outcome
+            for outcome in outcomes
+        ),
+    )
+
+
+def _unsent(photos: Sequence[Photo], sender: Sender) -> set[str]:
+    calls = [Call(CLASSIFY, photo.id, (photo.key or photo.id,), _arguments(photo, sender)) for photo in photos]
+    errors: Sequence[Exception | None]
+    try:
+        errors = send_many(app, calls, queue=settings.queue)
+    except BROKER_ERRORS as unreachable:
+        errors = [unreachable] * len(calls)
+    for reason in {str(error) for error in errors if error is not None}:
+        log.error("tasks not sent: %s", reason)
+    return {call.task_id for call, error in zip(calls, errors, strict=True) if error is not None}
+
+
+def _arguments(photo: Photo, sender: Sender) -> Mapping[str, str]:
+    return {"name": photo.name} | ({"request_id": sender.request_id} if sender.request_id else {})
+
+
+def _discard(photos: Sequence[Photo]) -> None:
+    for photo in photos:
+        if photo.key:  # stored by somebody else, before
+            continue
+        try:
+            image_store(settings).delete(photo.id)
+        except StoreUnavailable as error:
+            log.warning("photo %s stays until it expires: %s", photo.id, error)
+
+
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def _in_parallel(work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
+    global _pool  # noqa: PLW0603 - one per process, made on first use: a server forks after it has loaded the app
+    if len(items) == 1:  # as most requests are: a thread would only cost time
+        return [work(items[0])]
+    with _pool_lock:
+        _pool = _pool or ThreadPoolExecutor(PARALLEL_REQUESTS, thread_name_prefix="store")
+    return list(_pool.map(work, items))
