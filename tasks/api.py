@@ -15,7 +15,8 @@ from tasks.inference.decode import ImageInfo, probe
 from tasks.objects import StoreUnavailable
 from tasks.outcomes import Outcome, Recent, fetch, fetch_many, recent, wait
 from tasks.presigned import PresignedUpload, presign
-from tasks.submit import Sender, SubmitError, Submitted, Upload, submit, submit_prefix, submit_uploaded
+from tasks.store import StoredPhoto, image_store
+from tasks.submit import Sender, SubmitError, Submitted, UnknownBatch, Upload, submit, submit_prefix, submit_uploaded
 
 __all__ = [
     "Batch",
@@ -27,12 +28,15 @@ __all__ = [
     "Removed",
     "Sender",
     "StoreUnavailable",
+    "StoredPhoto",
     "SubmitError",
     "Submitted",
+    "UnknownBatch",
     "Upload",
     "check",
     "fetch",
     "fetch_many",
+    "find_photo",
     "get_batch",
     "input_bucket",
     "is_id",
@@ -74,3 +78,12 @@ def get_batch(batch_id: str) -> Batch | None:
         StoreUnavailable: S3 could not be reached.
     """
     return batches().read(batch_id)
+
+
+def find_photo(photo_id: str) -> StoredPhoto | None:
+    """Return a photo as it was uploaded; None if it is not, or no longer, there.
+
+    Raises:
+        StoreUnavailable: S3 could not be reached.
+    """
+    return image_store(settings).find(photo_id) if is_id(photo_id) else None

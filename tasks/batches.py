@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
+import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from celeryconfig import settings
 from tasks import ids
+from tasks.aws import keys
 from tasks.objects import Bucket
 from tasks.store import image_store
 
 JSON_CONTENT = {"Content-Type": "application/json"}
 FOLDER = "batches/"
+NOTES_REMEMBERED = 200
+NOTES_AT_MOST = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,33 +48,52 @@ class Batch:
 
 
 class Batches:
-    """The batches in one bucket. Every method raises `StoreUnavailable` when S3 fails."""
+    """The batches in one bucket: for each a note of its first photos, and one for each time that some were added.
+
+    Notes do not change, so that several requests can add to a batch at the same time. Every method raises
+    `StoreUnavailable` when S3 fails.
+    """
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+        self._notes: LRUCache[str, tuple[Photo, ...]] = LRUCache(NOTES_REMEMBERED)
+        self._lock = threading.Lock()
 
-    def write(self, batch_id: str, photos: Sequence[Photo]) -> None:
-        """Note the photos of a batch; one that came alone is its own batch and needs no note; one of none is forgotten."""
-        if [photo.id for photo in photos] == [batch_id]:
+    def write(self, note: str, photos: Sequence[Photo]) -> None:
+        """Note photos under a batch's id or under `new_note`; one that came alone is its own batch and needs none."""
+        if [photo.id for photo in photos] == [note]:
             return
         if not photos:
-            self._bucket.delete(FOLDER + batch_id)
+            self._bucket.delete(FOLDER + note)
             return
         lines = [[photo.id, photo.name, *([photo.key] if photo.key else [])] for photo in photos]
-        self._bucket.put(FOLDER + batch_id, json.dumps({"photos": lines}).encode(), JSON_CONTENT)
+        self._bucket.put(FOLDER + note, json.dumps({"photos": lines}).encode(), JSON_CONTENT)
 
     def read(self, batch_id: str) -> Batch | None:
         """Return a batch, or None if there is none under this id."""
         if not ids.is_id(batch_id):
             return None
-        stored = self._bucket.get(FOLDER + batch_id)
-        if stored is not None:
-            photos = tuple(Photo(*line) for line in json.loads(stored.data)["photos"])
-        elif image_store(settings).exists(batch_id):
-            photos = (Photo(batch_id, ""),)
-        else:
-            return None
-        return Batch(batch_id, ids.made_at_s(batch_id), photos)
+        notes = [key for key, _size in keys(self._bucket.name, FOLDER + batch_id, at_most=NOTES_AT_MOST)]
+        photos = tuple(photo for note in notes for photo in self._read(note))
+        if FOLDER + batch_id not in notes and image_store(settings).exists(batch_id):
+            photos = (Photo(batch_id, ""), *photos)
+        return Batch(batch_id, ids.made_at_s(batch_id), photos) if photos else None
+
+    def _read(self, note: str) -> tuple[Photo, ...]:
+        with self._lock:
+            known = self._notes.get(note)
+        if known is None:
+            stored = self._bucket.get(note)
+            lines = json.loads(stored.data)["photos"] if stored is not None else []
+            known = tuple(Photo(*line) for line in lines)
+            with self._lock:
+                self._notes[note] = known
+        return known
+
+
+def new_note(batch_id: str, now_s: float) -> str:
+    """Return a name for the note of photos that are added to a batch; notes are read in the order of their making."""
+    return f"{batch_id}/{round(now_s * 1000):011x}-{secrets.token_hex(4)}"
 
 
 @functools.cache

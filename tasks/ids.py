@@ -39,8 +39,13 @@ def owner_tag(owner: str) -> str:
 def new_ids(owner: str, photos: int, now_s: float) -> NewIds:
     """Make the ids of a batch of `photos` photos. A photo that comes alone is its own batch."""
     prefix = f"{owner_tag(owner)}-{LAST_MS - round(now_s * 1000):011x}-{secrets.randbits(BATCH_BITS):07x}-"
-    made = tuple(f"{prefix}{secrets.randbits(SECRET_BITS):016x}" for _ in range(photos))
-    return NewIds(made[0] if photos == 1 else f"{prefix}{secrets.randbits(SECRET_BITS):016x}", made)
+    made = _with_secrets(prefix, photos)
+    return NewIds(made[0] if photos == 1 else _with_secrets(prefix, 1)[0], made)
+
+
+def more_ids(batch: str, photos: int) -> tuple[str, ...]:
+    """Make the ids of photos that are added to a batch."""
+    return _with_secrets(prefix_of(batch), photos)
 
 
 def is_id(text: str) -> bool:
@@ -77,3 +82,7 @@ def made_at_s(made: str) -> float:
     1739472387.406
     """
     return (LAST_MS - int(made.split("-")[1], 16)) / 1000
+
+
+def _with_secrets(prefix: str, number: int) -> tuple[str, ...]:
+    return tuple(f"{prefix}{secrets.randbits(SECRET_BITS):016x}" for _ in range(number))

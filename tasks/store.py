@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, field
 from typing import IO
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tasks.objects import Bucket
 from tasks.settings import Settings
@@ -16,6 +17,15 @@ NAME_ATTRIBUTE = "name"
 
 class ImageMissing(Exception):
     """The photo is not, or no longer, stored."""
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """A photo as it was uploaded."""
+
+    name: str
+    content_type: str
+    data: bytes = field(repr=False)
 
 
 class ImageStore:
@@ -46,6 +56,18 @@ class ImageStore:
         if stored is None:
             raise ImageMissing("The photo is no longer stored; please upload it again.")
         return stored.data
+
+    def find(self, image_id: str) -> StoredPhoto | None:
+        """Return a photo with what is known of it; None if it is not there.
+
+        Raises:
+            StoreUnavailable: S3 failed.
+        """
+        stored = self._bucket.get(image_id)
+        if stored is None:
+            return None
+        attributes = stored.attributes
+        return StoredPhoto(unquote(attributes.get(NAME_ATTRIBUTE, "")), attributes.get("Content-Type", ""), stored.data)
 
     def exists(self, image_id: str) -> bool:
         """Tell whether a photo is stored under this id.

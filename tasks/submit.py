@@ -17,7 +17,7 @@ from celeryconfig import settings
 from tasks import ids
 from tasks.app import app
 from tasks.aws import keys
-from tasks.batches import Photo, batches
+from tasks.batches import Photo, batches, new_note
 from tasks.names import CLASSIFY
 from tasks.objects import StoreUnavailable
 from tasks.outcomes import uploaded
@@ -55,6 +55,10 @@ class Upload:
     size_bytes: int
 
 
+class UnknownBatch(LookupError):
+    """There is no batch under this id."""
+
+
 class SubmitError(Exception):
     """A photo was not taken; the message tells its owner why."""
 
@@ -76,13 +80,16 @@ class Submitted:
         return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Photo))
 
 
-def submit(uploads: Sequence[Upload], sender: Sender) -> Submitted:
+def submit(uploads: Sequence[Upload], sender: Sender, *, batch_id: str = "") -> Submitted:
     """Store photos in parallel and send a classify task for each, in batches; of one not taken nothing stays.
+
+    With `batch_id` they are added to that batch.
 
     Raises:
         StoreUnavailable: S3 failed when it was noted which photos came together; none was taken.
+        UnknownBatch: there is no such batch.
     """
-    made = ids.new_ids(sender.owner, len(uploads), time.time())
+    made = _ids(sender, len(uploads), batch_id)
 
     def put(pair: tuple[str, Upload]) -> Photo | SubmitError:
         photo_id, upload = pair
@@ -95,7 +102,9 @@ def submit(uploads: Sequence[Upload], sender: Sender) -> Submitted:
             return SubmitError(upload.name, NOT_STORED)
         return Photo(photo_id, upload.name)
 
-    return _send(made.batch, _in_parallel(put, list(zip(made.photos, uploads, strict=True))), sender)
+    return _send(
+        made.batch, _in_parallel(put, list(zip(made.photos, uploads, strict=True))), sender, added=bool(batch_id)
+    )
 
 
 def submit_prefix(prefix: str, sender: Sender, *, at_most: int) -> Submitted:
@@ -123,32 +132,43 @@ def submit_prefix(prefix: str, sender: Sender, *, at_most: int) -> Submitted:
     return _send(made.batch, photos, sender)
 
 
-def submit_uploaded(photos: Sequence[Photo], sender: Sender) -> Submitted:
-    """Classify photos that their owner has put into S3 by `tasks.presigned`.
+def submit_uploaded(photos: Sequence[Photo], sender: Sender, *, batch_id: str = "") -> Submitted:
+    """Classify photos that their owner has put into S3 by `tasks.presigned`; with `batch_id`, as part of that batch.
 
     Raises:
         StoreUnavailable: S3 failed; nothing was sent.
+        UnknownBatch: there is no such batch.
     """
 
     def look(photo: Photo) -> Photo | SubmitError:
         return photo if image_store(settings).exists(photo.id) else SubmitError(photo.name, NOT_UPLOADED)
 
-    batch_id = photos[0].id if len(photos) == 1 else ids.new_ids(sender.owner, 2, time.time()).batch
-    return _send(batch_id, _in_parallel(look, photos), sender)
+    alone = len(photos) == 1 and not batch_id
+    made = photos[0].id if alone else _ids(sender, 2, batch_id).batch
+    return _send(made, _in_parallel(look, photos), sender, added=bool(batch_id))
 
 
-def _send(batch_id: str, outcomes: Sequence[Photo | SubmitError], sender: Sender) -> Submitted:
+def _ids(sender: Sender, photos: int, batch_id: str) -> ids.NewIds:
+    if not batch_id:
+        return ids.new_ids(sender.owner, photos, time.time())
+    if batches().read(batch_id) is None:
+        raise UnknownBatch(batch_id)
+    return ids.NewIds(batch_id, ids.more_ids(batch_id, photos))
+
+
+def _send(batch_id: str, outcomes: Sequence[Photo | SubmitError], sender: Sender, *, added: bool = False) -> Submitted:
     """Note the batch, then send its tasks: whoever learns of a photo can also learn of its batch."""
     photos = [outcome for outcome in outcomes if isinstance(outcome, Photo)]
+    note = new_note(batch_id, time.time()) if added else batch_id
     try:
-        batches().write(batch_id, photos)
+        batches().write(note, photos)
     except StoreUnavailable:
         _discard(photos)
         raise
     unsent = _unsent(photos, sender)
     if unsent:
         _discard([photo for photo in photos if photo.id in unsent])
-        batches().write(batch_id, [photo for photo in photos if photo.id not in unsent])
+        batches().write(note, [photo for photo in photos if photo.id not in unsent])
     for photo in photos:
         if photo.id not in unsent:
             uploaded.add(photo.id, photo.name)

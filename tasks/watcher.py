@@ -108,6 +108,12 @@ class Watcher(Generic[Answer]):
         finally:
             self._remove(waiting, arrived)
 
+    @property
+    def waiters(self) -> int:
+        """How many wait, each counted once for each id that it waits for."""
+        with self._changed:
+            return sum(len(watched.waiters) for watched in self._watched.values())
+
     def _add(self, ids: Iterable[str], waiter: queue.SimpleQueue[tuple[str, Answer]], began_s: float) -> None:
         now_s = time.monotonic()
         with self._changed:

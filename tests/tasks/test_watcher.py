@@ -50,7 +50,7 @@ def test_waiting_ends_when_the_time_is_up() -> None:
     store = Store()
     watcher = Watcher[str](store.read, OutageError)
     assert list(watcher.wait(["a"], 0.05)) == []
-    assert not watcher._watched
+    assert watcher.waiters == 0
 
 
 def test_what_many_wait_for_is_asked_for_once() -> None:
@@ -59,9 +59,7 @@ def test_what_many_wait_for_is_asked_for_once() -> None:
     watcher = Watcher[str](store.read, OutageError)
     with ThreadPoolExecutor(10) as pool:
         waits = [pool.submit(lambda: list(watcher.wait(["a"], DEADLINE_S))) for _ in range(10)]
-        wait_until(
-            lambda: "a" in watcher._watched and len(watcher._watched["a"].waiters) == 10, DEADLINE_S, "10 waiters"
-        )
+        wait_until(lambda: watcher.waiters == 10, DEADLINE_S, "10 waiters")
         store.answers["a"] = "cat"
         assert [wait.result(DEADLINE_S) for wait in waits] == [["cat"]] * 10
     assert all(asked == {"a"} for asked in store.asked)
