@@ -1,0 +1,20 @@
+// The button that copies the batch's address.
+import { announce, notice } from "./notice.js";
+
+const TOLD_MS = 2000;
+
+export function offerShare(button) {
+  const words = button.textContent;
+  button.hidden = false;
+  button.onclick = async () => {
+    const url = button.dataset.url || location.href;
+    try {
+      await navigator.clipboard.writeText(url);
+      button.textContent = "Copied";
+      announce("Link copied");
+      setTimeout(() => { button.textContent = words; }, TOLD_MS);
+    } catch { // not allowed, or not served over TLS
+      notice(`Copy this link: ${url}`);
+    }
+  };
+}
