@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from webapp import api, errors, metrics, pages
+from webapp import api, errors, metrics, pages, safety
 from webapp.settings import WebSettings
 
 
@@ -15,6 +15,7 @@ def create_app(settings: WebSettings) -> Flask:
     # A form's text fields are held in memory, files are not; one field per photo's name would be plenty.
     app.config["MAX_FORM_PARTS"] = settings.max_files + 100
     app.extensions["settings"] = settings
+    safety.register(app, settings)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
     errors.register(app)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tasks.environment import EnvironmentSettings
+from webapp.access_settings import AccessSettings
 
 MIB = 1024 * 1024
 
 
-class WebSettings(EnvironmentSettings):
+class WebSettings(AccessSettings):
     """What the web app is run with."""
 
-    host: str = Field("127.0.0.1", alias="WEB_HOST", description="address that the web app listens on")
     port: int = Field(8000, alias="WEB_PORT", ge=1, le=65_535, description="port that the web app listens on")
     workers: int = Field(1, alias="WEB_WORKERS", ge=1, le=64, description="web processes")
     threads: int = Field(8, alias="WEB_THREADS", ge=1, le=256, description="threads of one web process")

@@ -1,0 +1,53 @@
+"""Puts together who may ask the app what, in the order in which a request meets it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Flask, abort, request
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.sansio.utils import host_is_trusted
+
+from webapp import auth, csrf, headers, limits, login, request_ids, shares
+from webapp.access_settings import AccessSettings
+
+SESSION_LASTS = timedelta(days=7)
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+FOREIGN_HOST = "Without API keys the app answers to addresses of its own machine alone: set API_KEYS."
+
+
+def register(app: Flask, settings: AccessSettings) -> None:
+    """Guard the app as its settings say."""
+    keys = settings.read_keys()
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]  # as Flask documents it
+    app.secret_key = settings.signing_key
+    app.session_interface = _Sessions()
+    app.config.update(
+        PERMANENT_SESSION_LIFETIME=SESSION_LASTS,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    request_ids.register(app)
+    headers.register(app)
+    if not keys:
+        app.before_request(_check_host)
+    limits.register(app, per_min=settings.rate_limit_per_min)
+    shares.register(app, signing_key=settings.signing_key, days=settings.share_days)
+    auth.register(app, keys)
+    csrf.register(app)
+    app.register_blueprint(login.blueprint)
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Flask's signed cookie, sent by HTTPS alone where the app is reached that way."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
+        return request.is_secure
+
+
+def _check_host() -> None:
+    # Another site's page can have its own name mean 127.0.0.1; and a proxy may have opened an app without keys to all.
+    if not host_is_trusted(request.host, LOOPBACK_HOSTS):
+        abort(400, FOREIGN_HOST)
