@@ -11,7 +11,9 @@ from typing import Any
 from flask import Blueprint, Response, abort, current_app, render_template
 
 from tasks import api as tasks_api
+from webapp import auth
 from webapp.settings import MIB, WebSettings
+from webapp.shares import share_url
 from webapp.thumbnails import thumbnail
 
 # Of a large batch the server renders the first photos; the page's script adds the others.
@@ -19,6 +21,15 @@ RENDERED_PHOTOS = 200
 # A photo and its pixels are in memory while its thumbnail is made.
 THUMBNAILS_AT_A_TIME = 2
 NO_PHOTO = "No photo is stored under this id, or it has expired."
+TITLES = {
+    400: "That request was not understood",
+    403: "Not allowed",
+    404: "Nothing here",
+    413: "Too large",
+    415: "Not a photo",
+    429: "Too many requests",
+    503: "Not available right now",
+}
 # A photo never changes, and its address is known to its owner only.
 KEEP = {"Cache-Control": "private, max-age=604800, immutable"}
 
@@ -53,12 +64,15 @@ def show_batch(batch_id: str, created_at_s: float, results: Sequence[Mapping[str
             "failed": states["FAILURE"],
         },
     }
-    return render_template("photos.html", batch=batch, may_add=True, **_common())
+    may_add = _owns(batch_id)
+    link = share_url(batch_id) if may_add else ""
+    return render_template("photos.html", batch=batch, may_add=may_add, share_url=link, **_common())
 
 
-def show_error(status: int, title: str, message: str, *, request_id: str = "") -> tuple[str, int]:
+def show_error(status: int, message: str, request_id: str = "") -> str:
     """Return the page that tells a person what went wrong."""
-    return render_template("error.html", title=title, message=message, request_id=request_id), status
+    title = TITLES.get(status, "That did not work")
+    return render_template("error.html", title=title, message=message, request_id=request_id)
 
 
 @blueprint.get("/photos/<photo_id>/thumbnail")
@@ -85,6 +99,11 @@ def _find(photo_id: str) -> tasks_api.StoredPhoto:
     return found
 
 
+def _owns(batch_id: str) -> bool:
+    user = auth.caller()
+    return user.is_admin or (user.name != "" and tasks_api.tag_of(batch_id) == tasks_api.owner_tag(user.name))
+
+
 def _common() -> dict[str, Any]:
     settings: WebSettings = current_app.extensions["settings"]
     return {
@@ -93,5 +112,5 @@ def _common() -> dict[str, Any]:
         "max_image_mb": settings.max_image_bytes // MIB,
         "max_request_bytes": settings.max_request_bytes,
         "model": tasks_api.model_name,
-        "user": {"name": "", "is_admin": True},
+        "user": auth.caller(),
     }

@@ -2,6 +2,7 @@
 import { getJson, root } from "./api.js";
 
 const FIRST_EVENT_MS = 5000; // the server tells the counts as soon as it is asked; a proxy may hold them back
+const BACK_MS = 10_000; // for a stream that broke off to be there again
 const POLL_MS = 2000;
 const AGAIN_MS = 300; // the stream has ended, but photos were added since
 
@@ -59,8 +60,12 @@ export class Live {
       this.#onResult(JSON.parse(event.data));
     });
     source.addEventListener("end", () => end(AGAIN_MS));
-    // The browser connects again by itself unless the server has refused; either way polling will do.
-    source.addEventListener("error", giveUp);
+    source.addEventListener("error", () => {
+      clearTimeout(this.#timer);
+      // When a stream breaks off, the browser connects again by itself; when the server has refused, it does not.
+      if (source.readyState === EventSource.CLOSED) giveUp();
+      else this.#timer = setTimeout(giveUp, BACK_MS);
+    });
   }
 
   async #poll() {

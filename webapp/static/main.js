@@ -153,7 +153,7 @@ window.addEventListener("beforeunload", (event) => {
 
 // --- the batch and its address
 
-function enterBatch(batchId) {
+function enterBatch({ batch_id: batchId, share_url: shareUrl }) {
   if (results.dataset.batch !== batchId) {
     results.dataset.batch = batchId;
     history.pushState(null, "", `${root}batches/${batchId}`);
@@ -161,7 +161,7 @@ function enterBatch(batchId) {
     byId("json").href = `${root}batches/${batchId}/results.json`;
     for (const id of ["csv", "json", "new"]) byId(id).hidden = false;
     for (const label of form.querySelectorAll("label")) label.textContent = label.textContent.replace("Choose", "Add");
-    offerShare(byId("share"));
+    offerShare(byId("share"), shareUrl);
   }
   live.follow(batchId);
 }
@@ -171,7 +171,7 @@ window.addEventListener("popstate", () => location.reload());
 
 // What the server has rendered stays as it is; the rest, and whatever changes, is drawn from here on.
 async function openBatch(batchId) {
-  offerShare(byId("share"));
+  offerShare(byId("share"), byId("share").dataset.url);
   const rendered = new Map([...list.children].map((card) => [card.dataset.id, card]));
   try {
     const batch = await getJson(`batches/${batchId}`);
@@ -190,7 +190,7 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 }
 showLeftNotice();
 if (results.dataset.batch) openBatch(results.dataset.batch);
-watchStatus(byId("strip"), (model) => {
+if (byId("strip")) watchStatus(byId("strip"), (model) => {
   byId("model-note").hidden = model !== byId("model-note").dataset.model;
 });
 if (byId("reset")) offerReset(byId("reset-open"), byId("reset"));

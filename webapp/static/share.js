@@ -3,11 +3,11 @@ import { announce, notice } from "./notice.js";
 
 const TOLD_MS = 2000;
 
-export function offerShare(button) {
+export function offerShare(button, path) {
   const words = button.textContent;
   button.hidden = false;
   button.onclick = async () => {
-    const url = button.dataset.url || location.href;
+    const url = new URL(path || location.href, location.href).href;
     try {
       await navigator.clipboard.writeText(url);
       button.textContent = "Copied";

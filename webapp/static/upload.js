@@ -39,7 +39,7 @@ export class Uploader {
   #waiting = [];
   #running = 0;
 
-  // onBatch(id): the batch's first photos, or more of them, were taken. onProgress(): the figures above have changed.
+  // onBatch(answer): the batch's first photos, or more of them, were taken. onProgress(): the figures above have changed.
   constructor({ store, limits, batchId, onBatch, onProgress }) {
     this.#store = store;
     this.#limits = limits;
@@ -107,14 +107,15 @@ export class Uploader {
   }
 
   // The answer names refused photos by their place in the request; the tasks are the others', in order.
-  #finish(photos, { batch_id: batchId, tasks = [], rejected = [], error }) {
-    if (batchId) this.batchId = batchId;
+  #finish(photos, answer) {
+    const { tasks = [], rejected = [], error } = answer;
+    if (answer.batch_id) this.batchId = answer.batch_id;
     const refused = new Map(rejected.map((entry) => [entry.index, entry.error]));
     const taken = [...tasks];
     photos.forEach((photo, index) => {
       if (!refused.has(index) && taken.length) this.#store.change(photo, { state: PENDING, id: taken.shift().id });
       else this.#store.change(photo, { state: FAILURE, error: refused.get(index) ?? error ?? "The server did not take it." });
     });
-    if (tasks.length) this.#onBatch(this.batchId);
+    if (tasks.length) this.#onBatch(answer);
   }
 }
