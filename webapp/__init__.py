@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from webapp import api, errors, metrics, pages, safety
+from webapp import api, csrf, errors, metrics, pages, reference, safety
 from webapp.settings import WebSettings
 
 
@@ -16,8 +16,10 @@ def create_app(settings: WebSettings) -> Flask:
     app.config["MAX_FORM_PARTS"] = settings.max_files + 100
     app.extensions["settings"] = settings
     safety.register(app, settings)
+    csrf.register(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(reference.blueprint)
     errors.register(app)
     metrics.register(app)
     return app

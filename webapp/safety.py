@@ -9,7 +9,7 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.utils import host_is_trusted
 
-from webapp import auth, csrf, headers, limits, login, request_ids, shares
+from webapp import auth, headers, limits, login, logs, request_ids, shares
 from webapp.access_settings import AccessSettings
 
 SESSION_LASTS = timedelta(days=7)
@@ -18,7 +18,7 @@ FOREIGN_HOST = "Without API keys the app answers to addresses of its own machine
 
 
 def register(app: Flask, settings: AccessSettings) -> None:
-    """Guard the app as its settings say."""
+    """Guard the app as its settings say. What is registered here reads no request's body; `webapp.csrf` comes later."""
     keys = settings.read_keys()
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]  # as Flask documents it
@@ -30,13 +30,13 @@ def register(app: Flask, settings: AccessSettings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
     )
     request_ids.register(app)
+    logs.register(app)
     headers.register(app)
     if not keys:
         app.before_request(_check_host)
     limits.register(app, per_min=settings.rate_limit_per_min)
     shares.register(app, signing_key=settings.signing_key, days=settings.share_days)
     auth.register(app, keys)
-    csrf.register(app)
     app.register_blueprint(login.blueprint)
 
 

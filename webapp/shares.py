@@ -43,8 +43,8 @@ class Shares:
 
 def share_url(batch_id: str) -> str:
     """Return the address that shows a batch to whoever has it."""
-    token = _shares().token(batch_id) if current_app.extensions["keys"] else None
-    return url_for("pages.batch", batch_id=batch_id, **({PARAMETER: token} if token else {}))
+    plain = url_for("batches.show", batch_id=batch_id)
+    return f"{plain}?{PARAMETER}={_shares().token(batch_id)}" if current_app.extensions["keys"] else plain
 
 
 def opens(id_: str) -> bool:
