@@ -5,6 +5,7 @@ Counted in the memory of each web process. While there are no keys, only this ma
 
 from __future__ import annotations
 
+import math
 import time
 from http import HTTPStatus
 
@@ -44,7 +45,7 @@ def register(app: Flask, *, per_min: int) -> None:
         # The extension's own headers would put Retry-After on every answer, and over that of a busy storage.
         breached = limiter.current_limit
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS and breached is not None and breached.breached:
-            answer.headers["Retry-After"] = str(max(1, breached.reset_at - int(time.time())))
+            answer.headers["Retry-After"] = str(max(1, math.ceil(breached.window.reset_time - time.time())))
         return answer
 
 
