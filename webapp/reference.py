@@ -12,6 +12,7 @@ import yaml
 from flask import Blueprint, Response, render_template
 from markupsafe import Markup, escape
 
+from webapp.auth import public
 from webapp.reference_page import Page, build
 
 SOURCE = "openapi.yaml"
@@ -38,12 +39,14 @@ def _encoded() -> bytes:
 
 
 @blueprint.get("/openapi.json")
+@public
 def openapi() -> Response:
     """Give the document to a program."""
     return Response(_encoded(), content_type="application/json")
 
 
 @blueprint.get("/docs")
+@public
 def docs() -> str:
     """Show the document to a person."""
     return render_template("docs.html", page=_page())
