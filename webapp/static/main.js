@@ -8,6 +8,7 @@ import { Cards } from "./cards.js";
 import { FAILURE, READY, Store, count } from "./store.js";
 import { Live } from "./live.js";
 import { Uploader } from "./upload.js";
+import { forget, listRecent, remember } from "./recent.js";
 import { offerReset } from "./reset.js";
 import { offerShare } from "./share.js";
 import { watchStatus } from "./strip.js";
@@ -57,6 +58,7 @@ function drawFigures(counts) {
   if (!counts.photos) return;
   results.hidden = false;
   form.classList.add("compact");
+  byId("recent").hidden = true;
   const done = counts.succeeded + counts.failed;
   byId("counts").textContent = summary(counts);
   byId("result-bar").value = done / counts.photos;
@@ -163,6 +165,7 @@ function enterBatch({ batch_id: batchId, share_url: shareUrl }) {
     for (const label of form.querySelectorAll("label")) label.textContent = label.textContent.replace("Choose", "Add");
     offerShare(byId("share"), shareUrl);
   }
+  remember(batchId, store.photos.length);
   live.follow(batchId);
 }
 
@@ -190,7 +193,8 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 }
 showLeftNotice();
 if (results.dataset.batch) openBatch(results.dataset.batch);
+else listRecent(byId("recent"));
 if (byId("strip")) watchStatus(byId("strip"), (model) => {
   byId("model-note").hidden = model !== byId("model-note").dataset.model;
 });
-if (byId("reset")) offerReset(byId("reset-open"), byId("reset"));
+if (byId("reset")) offerReset(byId("reset-open"), byId("reset"), forget);

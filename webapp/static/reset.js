@@ -4,7 +4,7 @@ import { leaveNotice } from "./notice.js";
 
 const NOUNS = { photos: "photos", results: "results", batches: "batches", messages: "waiting tasks" };
 
-export function offerReset(opener, dialog) {
+export function offerReset(opener, dialog, onDeleted) {
   const confirm = dialog.querySelector("#reset-confirm");
   const problem = dialog.querySelector("#reset-error");
   opener.hidden = false;
@@ -17,6 +17,7 @@ export function offerReset(opener, dialog) {
     try {
       const removed = await postJson("reset");
       const parts = Object.entries(NOUNS).map(([key, noun]) => `${removed[key]} ${noun}`);
+      onDeleted();
       leaveNotice(`Deleted: ${parts.join(", ")}.`);
       location.assign(root);
     } catch (error) {
