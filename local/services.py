@@ -41,6 +41,7 @@ class Services:
         return self.emulators.environ | {
             "WEB_PORT": str(self.web_port),
             "FLOWER_URL": self.flower_url,
+            "SCALER_URL": self.scaler_url,
             "SCALER_PORT": str(self.scaler_port),
             "LOCAL_METADATA_PORT": str(self.metadata_port),
             "PYTHONUNBUFFERED": "1",

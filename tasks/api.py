@@ -13,7 +13,7 @@ from tasks.housekeeping import QueueDepth, Removed, check, queue_depth, reset
 from tasks.ids import is_id, owner_tag, tag_of
 from tasks.inference.decode import ImageInfo, probe
 from tasks.objects import StoreUnavailable
-from tasks.outcomes import Outcome, Recent, fetch, fetch_many, recent, wait
+from tasks.outcomes import Outcome, Recent, fetch, fetch_many, read_final, recent, wait
 from tasks.presigned import PresignedUpload, presign
 from tasks.store import StoredPhoto, image_store
 from tasks.submit import Sender, SubmitError, Submitted, UnknownBatch, Upload, submit, submit_prefix, submit_uploaded
@@ -45,6 +45,7 @@ __all__ = [
     "presign",
     "probe_photo",
     "queue_depth",
+    "read_final",
     "recent",
     "reset",
     "submit",

@@ -60,11 +60,17 @@ class UnknownBatch(LookupError):
 
 
 class SubmitError(Exception):
-    """A photo was not taken; the message tells its owner why."""
+    """A photo was not taken; the message tells its owner why.
 
-    def __init__(self, name: str, reason: str) -> None:
+    Attributes:
+        name: what the owner calls it.
+        is_temporary: whether the same may succeed later.
+    """
+
+    def __init__(self, name: str, reason: str, *, is_temporary: bool = True) -> None:
         super().__init__(reason)
         self.name = name
+        self.is_temporary = is_temporary
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,9 @@ def submit_uploaded(photos: Sequence[Photo], sender: Sender, *, batch_id: str = 
     """
 
     def look(photo: Photo) -> Photo | SubmitError:
-        return photo if image_store(settings).exists(photo.id) else SubmitError(photo.name, NOT_UPLOADED)
+        if image_store(settings).exists(photo.id):
+            return photo
+        return SubmitError(photo.name, NOT_UPLOADED, is_temporary=False)
 
     alone = len(photos) == 1 and not batch_id
     made = photos[0].id if alone else _ids(sender, 2, batch_id).batch

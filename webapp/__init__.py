@@ -2,24 +2,68 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from typing import TYPE_CHECKING
 
-from webapp import api, csrf, errors, metrics, pages, reference, safety
-from webapp.settings import WebSettings
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from webapp.settings import WebSettings
 
 
 def create_app(settings: WebSettings) -> Flask:
     """Build the web app for `settings`."""
+    # Not at the top: the command-line client is in this package too, and needs neither Flask nor AWS.
+    from flask import Flask
+
+    from webapp import (
+        admin,
+        backpressure,
+        batches,
+        classify,
+        csrf,
+        downloads,
+        errors,
+        events,
+        health,
+        metrics,
+        pages,
+        presigned,
+        receiving,
+        reference,
+        results,
+        safety,
+        status,
+        upload,
+        waiting,
+    )
+    from webapp.deadlines import deadlines
+    from webapp.pace import paced
+
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
-    # A form's text fields are held in memory, files are not; one field per photo's name would be plenty.
-    app.config["MAX_FORM_PARTS"] = settings.max_files + 100
+    app.url_map.merge_slashes = False  # an address without an id is unknown, not another address
     app.extensions["settings"] = settings
+    receiving.register(app)
+    waiting.register(app)
+    backpressure.register(app)
+    status.register(app)
     safety.register(app, settings)
     csrf.register(app)
-    app.register_blueprint(pages.blueprint)
-    app.register_blueprint(api.blueprint)
-    app.register_blueprint(reference.blueprint)
     errors.register(app)
-    metrics.register(app)
+    metrics.register(app, uploads=app.extensions["gate"].slots, waiting=app.extensions["waiting"])
+    for part in (
+        admin,
+        batches,
+        classify,
+        downloads,
+        events,
+        health,
+        pages,
+        presigned,
+        reference,
+        results,
+        status,
+        upload,
+    ):
+        app.register_blueprint(part.blueprint)
+    app.wsgi_app = paced(app.wsgi_app, deadlines)  # type: ignore[assignment,method-assign]  # as Flask documents it
     return app

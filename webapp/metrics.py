@@ -1,15 +1,46 @@
-"""The web app's figures for Prometheus at `/metrics`: requests and their durations by endpoint, method and status."""
+"""The web app's figures for Prometheus at `/metrics`: requests by endpoint, photos, refusals, uploads and waits."""
 
 from __future__ import annotations
 
-from flask import Flask
-from prometheus_client import CollectorRegistry
+from flask import Flask, current_app
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_flask_exporter import PrometheusMetrics
 
+from webapp.slots import Slots
 
-def register(app: Flask) -> None:
+
+class Figures:
+    """What the app counts beside its requests."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.photos = Counter("web_photos", "photos, by what became of them", ["outcome"], registry=registry)
+        self.refused = Counter("web_refused", "requests refused with 503, by reason", ["reason"], registry=registry)
+        self.busy = Gauge("web_busy", "requests that upload or wait for results now", ["what"], registry=registry)
+
+
+def register(app: Flask, *, uploads: Slots, waiting: Slots) -> None:
     """Measure the app's requests and serve the figures.
 
     They are one process's: with WEB_WORKERS above 1 each answer is from one of them.
     """
-    PrometheusMetrics(app, registry=CollectorRegistry(), group_by="endpoint", defaults_prefix="web")
+    registry = CollectorRegistry()
+    PrometheusMetrics(app, registry=registry, group_by="endpoint", defaults_prefix="web")
+    figures = app.extensions["figures"] = Figures(registry)
+    figures.busy.labels("uploads").set_function(lambda: uploads.used)
+    figures.busy.labels("waiting").set_function(lambda: waiting.used)
+
+
+def refused(reason: str) -> None:
+    """Count a request that was refused."""
+    _figures().refused.labels(reason).inc()
+
+
+def photos(*, taken: int, rejected: int) -> None:
+    """Count the photos of an upload."""
+    _figures().photos.labels("taken").inc(taken)
+    _figures().photos.labels("rejected").inc(rejected)
+
+
+def _figures() -> Figures:
+    figures: Figures = current_app.extensions["figures"]
+    return figures

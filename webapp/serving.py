@@ -17,7 +17,7 @@ except SettingsError as error:
 
 bind = f"{settings.host}:{settings.port}"
 workers = settings.workers
-worker_class = "gthread"
+worker_class = "webapp.worker.Worker"
 threads = settings.threads
 timeout = 60
 graceful_timeout = 30

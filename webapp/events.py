@@ -1,0 +1,82 @@
+"""`GET /batches/<id>/events`: results as they come, as server-sent events.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import Blueprint, Response
+
+from tasks import api as tasks_api
+from webapp import answers, batches, waiting
+from webapp.slots import Overloaded
+from webapp.stopping import stopping
+
+# Proxies close what is silent for a minute.
+HEARTBEAT_S = 5.0
+COUNTS_EVERY_S = 0.25
+# Then the client comes again, to whichever process is there by then.
+LONGEST_S = 600.0
+RETRY_AFTER_S = 10
+TOO_MANY = "Too many watch their results live. Ask for the batch itself every few seconds."
+HEARTBEAT = ": still here\n\n"
+
+blueprint = Blueprint("events", __name__)
+
+
+@blueprint.get("/batches/<batch_id>/events")
+def events(batch_id: str) -> Response:
+    """Send each photo's result, those first that are there; then `end`. Who connects again gets all again.
+
+    Raises:
+        Overloaded: too many listen.
+    """
+    batch = batches.find(batch_id)
+    slots = waiting.slots()
+    if not slots.take():
+        raise Overloaded(TOO_MANY, RETRY_AFTER_S)
+    response = Response(stream(batch), mimetype="text/event-stream")
+    response.call_on_close(slots.give_back)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
+    return response
+
+
+def event(kind: str, data: Mapping[str, Any]) -> str:
+    r"""Return an event. JSON has no line breaks that would end it.
+
+    >>> event("end", {})
+    'event: end\ndata: {}\n\n'
+    """
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+
+
+def stream(batch: tasks_api.Batch) -> Iterator[str]:
+    """Yield a batch's events until all its photos are done, or the time is up."""
+    names = {photo.id: photo.name for photo in batch.photos}
+    states = dict.fromkeys(names, "PENDING")
+    until_s = time.monotonic() + LONGEST_S
+    yield _counts(states)
+    while "PENDING" in states.values():
+        if time.monotonic() >= until_s or stopping.is_set():
+            return
+        pending = [photo_id for photo_id, state in states.items() if state == "PENDING"]
+        counted_at_s = time.monotonic()
+        for outcome in tasks_api.wait(pending, HEARTBEAT_S):
+            states[outcome.id] = outcome.state
+            yield event("result", answers.result(outcome, names[outcome.id]))
+            if time.monotonic() - counted_at_s >= COUNTS_EVERY_S:
+                counted_at_s = time.monotonic()
+                yield _counts(states)
+        yield HEARTBEAT
+        yield _counts(states)
+    yield event("end", {})
+
+
+def _counts(states: Mapping[str, str]) -> str:
+    return event("counts", answers.counts([{"state": state} for state in states.values()]))

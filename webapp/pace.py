@@ -1,0 +1,93 @@
+"""Reads a request's body no slower than a pace, and asks for it only when somebody wants it.
+
+A client that says ``Expect: 100-continue`` is told to go on at the first read: whoever is refused before sends nothing.
+https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from collections.abc import Iterable
+from typing import IO, TYPE_CHECKING
+
+from werkzeug.exceptions import RequestTimeout
+
+from webapp.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# A phone at the edge of its network still reaches this; many such clients are a proxy's to collect (deploy/nginx).
+MIN_BYTES_PER_S = 8 * 1024
+GRACE_S = 10.0
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SOCKET = "gunicorn.socket"
+TOO_SLOW = f"The upload came too slowly: at least {MIN_BYTES_PER_S // 1024} kB a second are needed. Please try again."
+
+
+def allowed_s(wanted_bytes: int, elapsed_s: float) -> float:
+    """Return the seconds left until so many bytes of a body must be there, those that came before included. Pure.
+
+    >>> allowed_s(wanted_bytes=64 * 1024, elapsed_s=3.0)
+    15.0
+    """
+    return max(0.0, GRACE_S + wanted_bytes / MIN_BYTES_PER_S - elapsed_s)
+
+
+class PacedInput(io.RawIOBase):
+    """The body of a request, from a client that keeps pace."""
+
+    def __init__(self, stream: IO[bytes], sock: socket.socket, deadlines: Deadlines, *, expects_continue: bool) -> None:
+        self._stream, self._sock, self._deadlines = stream, sock, deadlines
+        self._expects_continue = expects_continue
+        self._began_s: float | None = None
+        self._received_bytes = 0
+
+    def readable(self) -> bool:
+        """Whether it can be read: yes."""
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # any writable buffer does
+        """Read on.
+
+        Raises:
+            RequestTimeout: the client is too slow.
+        """
+        if self._expects_continue:
+            self._expects_continue = False
+            self._sock.sendall(CONTINUE)
+        if self._began_s is None:
+            self._began_s = time.monotonic()
+        left_s = allowed_s(self._received_bytes + len(buffer), time.monotonic() - self._began_s)
+        with self._deadlines.reading(self._sock, left_s) as deadline:
+            try:
+                data = self._stream.read(len(buffer))
+            except TimeoutError as error:  # nothing came for as long as the server lets a socket rest
+                raise RequestTimeout(TOO_SLOW) from error
+        if deadline.passed:
+            raise RequestTimeout(TOO_SLOW)
+        buffer[: len(data)] = data
+        self._received_bytes += len(data)
+        return len(data)
+
+
+def paced(app: WSGIApplication, deadlines: Deadlines) -> WSGIApplication:
+    """Return `app`, reading its requests at a pace where the server gives it the socket."""
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        sock = environ.get(SOCKET)
+        if sock is not None:
+            environ["wsgi.input"] = PacedInput(
+                environ["wsgi.input"], sock, deadlines, expects_continue=_expects_continue(environ)
+            )
+        return app(environ, start_response)
+
+    return serve
+
+
+def _expects_continue(environ: WSGIEnvironment) -> bool:
+    # Clients of HTTP/1.0 do not know the answer; webapp.worker keeps gunicorn from giving it too early.
+    expected = str(environ.get("HTTP_EXPECT", "")).lower()
+    return expected == "100-continue" and str(environ["SERVER_PROTOCOL"]) == "HTTP/1.1"

@@ -1,0 +1,95 @@
+"""Gunicorn's thread worker, made patient with slow clients: none of them holds a thread or the main loop for long."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from webapp.deadlines import deadlines
+from webapp.stopping import stopping
+
+# A request's line and headers are a few kB.
+HEAD_S = 10.0
+# Between two pieces of a body, or of an answer that is being read.
+IDLE_S = 20.0
+# An answer given before the body was read is lost if the socket is closed at once: the kernel resets the connection.
+# https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+LINGER_S = 5.0
+LINGER_IDLE_S = 1.0
+LINGERING_AT_A_TIME = 16
+PIECE_BYTES = 256 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Worker(ThreadWorker):
+    """Serves requests in threads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lingering = threading.BoundedSemaphore(LINGERING_AT_A_TIME)
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve one request of a connection; its head must come in time."""
+        deadlines.set(conn.sock, HEAD_S)
+        try:
+            keeps = super().handle(conn)
+        finally:
+            deadlines.clear(conn.sock)
+        if keeps is False:
+            self._part_from(conn.sock)
+        return keeps
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Answer a request whose head is there."""
+        deadlines.clear(conn.sock)
+        conn.sock.settimeout(IDLE_S)
+        req._expected_100_continue = False  # noqa: SLF001 - webapp.pace answers it when the body is wanted
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:
+            log.info("a client has not read its answer for %g s", IDLE_S)
+            return False
+
+    def murder_pending(self) -> None:
+        """Do what is to be done about once a second."""
+        super().murder_pending()
+        if cut := deadlines.cut_overdue():
+            log.info("%d clients were too slow", cut)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Let those who wait for results know that the process ends."""
+        super().handle_exit(sig, frame)
+        stopping.set()
+
+    def _part_from(self, sock: socket.socket) -> None:
+        """Let the client read its answer before the main loop closes the connection, which it does without waiting."""
+        if not self._lingering.acquire(blocking=False):
+            _shut(sock)
+            return
+        try:
+            with contextlib.suppress(OSError):  # the client has gone, or does not end: both are fine
+                _linger(sock)
+        finally:
+            self._lingering.release()
+            _shut(sock)
+
+
+def _linger(sock: socket.socket) -> None:
+    sock.shutdown(socket.SHUT_WR)
+    sock.settimeout(LINGER_IDLE_S)
+    until_s = time.monotonic() + LINGER_S
+    piece = bytearray(PIECE_BYTES)
+    while time.monotonic() < until_s and sock.recv_into(piece):
+        pass
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed already
+        sock.shutdown(socket.SHUT_RDWR)
