@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from tasks.api import owner_tag
 from tasks.environment import EnvironmentSettings
-from webapp.keys import KeyRing
+from webapp.keys.source import KeySource
 
 LEAST_SECRET_CHARS = 32
 
@@ -37,6 +36,7 @@ class AccessSettings(EnvironmentSettings):
 
     # Made with the settings, before gunicorn forks: all its processes sign alike.
     _made_secret: str = PrivateAttr(default_factory=lambda: secrets.token_hex(LEAST_SECRET_CHARS))
+    _keys: KeySource = PrivateAttr()
 
     @property
     def signing_key(self) -> str:
@@ -53,24 +53,15 @@ class AccessSettings(EnvironmentSettings):
         except ValueError:  # a name: it may mean any address
             return False
 
-    def read_keys(self) -> KeyRing:
-        """Read the API keys of the settings and of their file.
-
-        Raises:
-            ValueError: a key is not readable; the message names the setting.
-        """
-        text = self.api_keys
-        try:
-            if self.api_keys_file:
-                text += "\n" + Path(self.api_keys_file).read_text(encoding="utf-8")
-            return KeyRing.parse(text, owner_tag)
-        except (OSError, ValueError) as error:
-            name = "API_KEYS_FILE" if self.api_keys_file else "API_KEYS"
-            raise ValueError(f"{name} is refused: {error} (make keys with `python -m webapp.keys new NAME`)") from None
+    @property
+    def keys(self) -> KeySource:
+        """The API keys that are taken."""
+        return self._keys
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.read_keys() and not self.is_loopback:
+        self._keys = KeySource(self.api_keys, self.api_keys_file, owner_tag)
+        if not self._keys.ring() and not self.is_loopback:
             raise ValueError(
                 f"API_KEYS or API_KEYS_FILE is needed: WEB_HOST={self.host} lets other machines in "
                 "(make a key with `python -m webapp.keys new NAME`)"

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response
 from tasks import api as tasks_api
 from webapp import shares
 from webapp.keys import Key, KeyRing, Role
+from webapp.keys.source import KeySource
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 CHALLENGE = WWWAuthenticate("bearer", {"realm": "photos"})
@@ -47,7 +48,7 @@ STRANGER = Caller("", is_admin=False)
 PRETENDER = Caller("", is_admin=False, key_was_wrong=True)
 
 
-def register(app: Flask, keys: KeyRing) -> None:
+def register(app: Flask, keys: KeySource) -> None:
     """Let only those who may ask the app."""
     app.extensions["keys"] = keys
     app.before_request(_gate)
@@ -71,10 +72,16 @@ def admin_only(view: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
+def keys() -> KeyRing:
+    """Return the keys that are taken now."""
+    source: KeySource = current_app.extensions["keys"]
+    return source.ring()
+
+
 def caller() -> Caller:
     """Return who asks."""
     if "caller" not in g:
-        g.caller = _identify(current_app.extensions["keys"])
+        g.caller = _identify(keys())
     who: Caller = g.caller
     return who
 
@@ -119,15 +126,15 @@ def refuse_key() -> None:
     g.caller = PRETENDER
 
 
-def _identify(keys: KeyRing) -> Caller:
-    if not keys:
+def _identify(taken: KeyRing) -> Caller:
+    if not taken:
         return OPERATOR
     given = header_key()
     if given is not None:
-        key = keys.find(given)
+        key = taken.find(given)
         return _holder(key) if key else PRETENDER
     # The session names a key, not a person: a key that is taken away ends its sessions.
-    key = keys.find_digest(str(session.get("key", "")))
+    key = taken.find_digest(str(session.get("key", "")))
     return _holder(key) if key else STRANGER
 
 

@@ -9,10 +9,10 @@ import math
 import time
 from http import HTTPStatus
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 from flask_limiter import ApplicationLimit, Limiter
 
-from webapp.auth import caller
+from webapp.auth import caller, keys
 
 GUESSES_PER_MIN = 20
 TOO_MANY = "Too many requests: at most {limit} a minute. Wait and try again."
@@ -58,11 +58,11 @@ def _address() -> str:
 
 
 def _is_free() -> bool:
-    return not current_app.extensions["keys"] or request.path in UNLIMITED
+    return not keys() or request.path in UNLIMITED
 
 
 def _is_no_guess() -> bool:
-    return not current_app.extensions["keys"] or caller().name != ""
+    return not keys() or caller().name != ""
 
 
 def _was_wrong(answer: Response) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from webapp import auth
-from webapp.keys import KeyRing
 
 blueprint = Blueprint("auth", __name__)
 
@@ -17,7 +16,7 @@ blueprint = Blueprint("auth", __name__)
 @auth.public
 def login() -> str | Response:
     """Show the form; without keys there is nothing to sign in to."""
-    if not _keys():
+    if not auth.keys():
         return redirect(url_for("pages.index"))
     return render_template("login.html", next=local_path(request.args.get("next", "")), error="")
 
@@ -27,7 +26,7 @@ def login() -> str | Response:
 def login_with_key() -> Response | tuple[str, int]:
     """Begin a session for the holder of the key in the field `key`."""
     to = local_path(request.form.get("next", ""))
-    key = _keys().find(request.form.get("key", "").strip())
+    key = auth.keys().find(request.form.get("key", "").strip())
     if key is None:
         auth.refuse_key()
         return render_template("login.html", next=to, error="This key is not known."), 401
@@ -49,11 +48,5 @@ def local_path(given: str) -> str:
     >>> local_path("/batches/1"), local_path("https://evil.example/"), local_path("/\\evil.example")
     ('/batches/1', '/', '/')
     """
-    parts = urlsplit(given.replace("\\", "/"))
-    is_local = not parts.scheme and not parts.netloc and given.startswith("/") and given.isprintable()
-    return given if is_local and not given.startswith(("//", "/\\")) else "/"
-
-
-def _keys() -> KeyRing:
-    keys: KeyRing = current_app.extensions["keys"]
-    return keys
+    # A browser takes \\ for / and drops tabs and line ends, none of which is printable.
+    return given if re.match(r"/(?![/\\])", given) and given.isprintable() else "/"

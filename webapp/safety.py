@@ -19,7 +19,6 @@ FOREIGN_HOST = "Without API keys the app answers to addresses of its own machine
 
 def register(app: Flask, settings: AccessSettings) -> None:
     """Guard the app as its settings say. What is registered here reads no request's body; `webapp.csrf` comes later."""
-    keys = settings.read_keys()
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]  # as Flask documents it
     app.secret_key = settings.signing_key
@@ -32,11 +31,11 @@ def register(app: Flask, settings: AccessSettings) -> None:
     request_ids.register(app)
     logs.register(app)
     headers.register(app)
-    if not keys:
+    if not settings.keys.ring():
         app.before_request(_check_host)
     limits.register(app, per_min=settings.rate_limit_per_min)
     shares.register(app, signing_key=settings.signing_key, days=settings.share_days)
-    auth.register(app, keys)
+    auth.register(app, settings.keys)
     app.register_blueprint(login.blueprint)
 
 

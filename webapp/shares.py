@@ -44,7 +44,7 @@ class Shares:
 def share_url(batch_id: str) -> str:
     """Return the address that shows a batch to whoever has it."""
     plain = url_for("batches.show", batch_id=batch_id)
-    return f"{plain}?{PARAMETER}={_shares().token(batch_id)}" if current_app.extensions["keys"] else plain
+    return f"{plain}?{PARAMETER}={_shares().token(batch_id)}" if current_app.extensions["keys"].ring() else plain
 
 
 def opens(id_: str) -> bool:

@@ -16,13 +16,13 @@ def test_keys_are_required_where_other_machines_can_reach_the_app(host: str) -> 
     """The process does not start; one line names the settings to make."""
     with pytest.raises(SettingsError, match="API_KEYS or API_KEYS_FILE is needed"):
         WebSettings.from_env({"WEB_HOST": host})
-    assert WebSettings.from_env({"WEB_HOST": host, "API_KEYS": Holder("alice").line}).read_keys()
+    assert WebSettings.from_env({"WEB_HOST": host, "API_KEYS": Holder("alice").line}).keys.ring()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
 def test_this_machines_own_user_needs_no_key(host: str) -> None:
     """On loopback the app starts without keys."""
-    assert not WebSettings.from_env({"WEB_HOST": host}).read_keys()
+    assert not WebSettings.from_env({"WEB_HOST": host}).keys.ring()
 
 
 def test_keys_may_stand_in_a_file(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_keys_may_stand_in_a_file(tmp_path: Path) -> None:
     alice, bob = Holder("alice"), Holder("bob")
     path = tmp_path / "keys"
     path.write_text(f"# ours\n{alice.line}\n")
-    keys = WebSettings.from_env({"API_KEYS_FILE": str(path), "API_KEYS": bob.line}).read_keys()
+    keys = WebSettings.from_env({"API_KEYS_FILE": str(path), "API_KEYS": bob.line}).keys.ring()
     assert keys.find(alice.key)
     assert keys.find(bob.key)
 
@@ -39,6 +39,7 @@ def test_keys_may_stand_in_a_file(tmp_path: Path) -> None:
     ("environ", "name"),
     [
         pytest.param({"API_KEYS_FILE": "/nonexistent/keys"}, "API_KEYS_FILE", id="no such file"),
+        pytest.param({"API_KEYS_FILE": "/dev/null"}, "API_KEYS_FILE", id="an empty file"),
         pytest.param({"API_KEYS": "alice:user:ec_secretsecret"}, "API_KEYS", id="a key instead of its hash"),
         pytest.param({"WEB_SECRET_KEY": "secretsecret"}, "WEB_SECRET_KEY", id="a short signing key"),
     ],

@@ -181,6 +181,7 @@ def test_a_forged_session_opens_nothing(app: Flask) -> None:
         ("https://evil.example/", "/"),
         ("//evil.example/", "/"),
         ("/\\evil.example/", "/"),
+        ("/\\[", "/"),
         ("\\\\evil.example/", "/"),
         ("javascript:alert(1)", "/"),
         ("/\t/evil.example/", "/"),

@@ -41,6 +41,7 @@ def token(client: FlaskClient) -> str:
         pytest.param({"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"}, id="a sister site"),
         pytest.param({"Origin": "https://evil.example"}, id="an old browser"),
         pytest.param({"Origin": "null"}, id="a sandboxed frame"),
+        pytest.param({"Origin": "http://["}, id="no address"),
         pytest.param({"Origin": "http://localhost:8001"}, id="another port"),
     ],
 )
