@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import textwrap
 import time
 from datetime import UTC, datetime
 
@@ -52,7 +51,8 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
         record.request_id = request_id() or "-"
-        return redact(super().format(record))
+        message, *traceback = redact(super().format(record)).splitlines() or [""]
+        return "\n".join([message, *(f"    {line}" for line in traceback)])
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Write a record's message so that nothing in it looks like another line."""
@@ -60,10 +60,6 @@ class Lines(logging.Formatter):
             char if char.isprintable() else char.encode("unicode_escape").decode() for char in record.message
         )
         return super().formatMessage(record)
-
-    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
-        """Indent a traceback."""
-        return textwrap.indent(super().formatException(ei), "    ")  # type: ignore[arg-type]  # what logging hands over
 
 
 # For gunicorn, which fills in nothing of its own: https://docs.gunicorn.org/en/stable/settings.html#logconfig-dict

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import logging.config
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -15,28 +17,40 @@ from webapp import logs
 ALICE = Holder("alice")
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was written for machines, and what happened."""
+
+    requests: io.StringIO = field(default_factory=io.StringIO)
+    events: io.StringIO = field(default_factory=io.StringIO)
+
+
 @pytest.fixture
-def configured(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
-    """Logging as gunicorn sets it up."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    logging.config.dictConfig(logs.CONFIG)
-    yield capsys
-    root.handlers[:] = before
-    root.setLevel(level)
-    for name in logs.CONFIG["loggers"]:
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+def written() -> Iterator[Written]:
+    """Logging as gunicorn sets it up, but into memory."""
+    written = Written()
+    with ExitStack() as stack:
+        for logger, stream, form in (
+            (logging.getLogger(logs.REQUESTS), written.requests, "requests"),
+            (logging.getLogger(), written.events, "events"),
+        ):
+            handler = logging.StreamHandler(stream)
+            handler.setFormatter(logs.Lines(logs.CONFIG["formatters"][form]["format"]))
+            logger.addHandler(handler)
+            stack.callback(logger.removeHandler, handler)
+            stack.callback(logger.setLevel, logger.level)
+            stack.callback(setattr, logger, "propagate", logger.propagate)
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+        yield written
 
 
-def test_a_request_is_one_line_of_json(configured: pytest.CaptureFixture[str]) -> None:
+def test_a_request_is_one_line_of_json(written: Written) -> None:
     """It tells the id, who asked what from where, the answer and how long it took; a line's end in a path is data."""
     client = guarded_app(ALICE).test_client()
     client.get("/about%0a%7B%22forged%22:1%7D", headers=ALICE.headers | {"X-Request-ID": "id-12345678"})
     client.get("/healthz")
-    (line,) = configured.readouterr().out.splitlines()
+    (line,) = written.requests.getvalue().splitlines()
     told = json.loads(line)
     assert told["duration_s"] >= 0
     assert {name: told[name] for name in ("request_id", "method", "path", "status", "caller", "address")} == {
@@ -49,14 +63,14 @@ def test_a_request_is_one_line_of_json(configured: pytest.CaptureFixture[str]) -
     }
 
 
-def test_a_share_links_token_is_not_logged(configured: pytest.CaptureFixture[str]) -> None:
+def test_a_share_links_token_is_not_logged(written: Written) -> None:
     """Who reads the log cannot open what was shared."""
     guarded_app(ALICE).test_client().get(f"/about/{ALICE.id()}?share=TOKEN.TOKEN")
-    assert "TOKEN" not in "".join(configured.readouterr())
+    assert "TOKEN" not in written.requests.getvalue() + written.events.getvalue()
 
 
 def test_what_goes_wrong_is_logged_with_the_requests_id_and_without_secrets(
-    configured: pytest.CaptureFixture[str],
+    written: Written,
 ) -> None:
     """A traceback shows neither key nor cookie; nothing that came from outside begins a line."""
     app = guarded_app(ALICE)
@@ -68,7 +82,7 @@ def test_what_goes_wrong_is_logged_with_the_requests_id_and_without_secrets(
     answer = app.test_client().get("/fail", headers=ALICE.headers | {"X-Request-ID": "id-12345678"})
     assert answer.status_code == 500
     assert "forged" not in answer.text
-    told = configured.readouterr().err
+    told = written.events.getvalue()
     assert "ERROR id-12345678 " in told
     assert "ValueError: with ec_…" in told
     assert ALICE.key not in told
