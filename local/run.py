@@ -84,11 +84,12 @@ def _end_on_signals() -> None:
 def _supervise(services: Services, environ: dict[str, str], log_dir: Path) -> int:
     honcho.KILL_WAIT = STOP_DEADLINE_S
     manager = honcho.Manager()
-    for command in (services.web(), services.host(), services.flower()):
+    for command in (services.host(), services.flower()):
         manager.add_process(command.name, _shell_line(command), env={**environ, **command.environ})
-    # A line of JSON each second would bury all else; what the scaler does it tells on stderr as well.
-    ticks = f"{_shell_line(services.scaler())} >>{shlex.quote(str(log_dir / 'scaler.log'))}"
-    manager.add_process("scaler", ticks, env=environ)
+    # A line of JSON for each tick and each request would bury all else; what happens they tell on stderr as well.
+    for command in (services.web(), services.scaler()):
+        quiet = f"{_shell_line(command)} >>{shlex.quote(str(log_dir / f'{command.name}.log'))}"
+        manager.add_process(command.name, quiet, env={**environ, **command.environ})
     threading.Thread(target=_announce, args=(services,), daemon=True).start()
     manager.loop()
     stopped_by_user = manager.returncode in {known["rc"] for known in honcho.SIGNALS.values()}
