@@ -52,8 +52,12 @@ export class Live {
       this.#polls = true;
       end(0);
     };
+    let works = false;
+    const heard = () => {
+      works = true;
+      clearTimeout(this.#timer);
+    };
     this.#timer = setTimeout(giveUp, FIRST_EVENT_MS);
-    const heard = () => clearTimeout(this.#timer);
     source.addEventListener("counts", heard);
     source.addEventListener("result", (event) => {
       heard();
@@ -61,10 +65,10 @@ export class Live {
     });
     source.addEventListener("end", () => end(AGAIN_MS));
     source.addEventListener("error", () => {
-      clearTimeout(this.#timer);
-      // When a stream breaks off, the browser connects again by itself; when the server has refused, it does not.
-      if (source.readyState === EventSource.CLOSED) giveUp();
+      // When a stream that worked breaks off, the browser connects again by itself; one that was refused stays closed.
+      if (!works || source.readyState === EventSource.CLOSED) giveUp();
       else this.#timer = setTimeout(giveUp, BACK_MS);
+      works = false;
     });
   }
 
