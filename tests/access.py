@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flask import Flask, jsonify
+from flask import Flask, Response, jsonify
 
 from tasks import api as tasks_api
 from webapp import auth, create_app
@@ -40,7 +40,7 @@ def guarded_app(*holders: Holder, **environ: str) -> Flask:
     keys = {"API_KEYS": " ".join(holder.line for holder in holders)}
     app = create_app(WebSettings.from_env(keys | environ))
 
-    def about(id_: str = "") -> object:
+    def about(id_: str = "") -> Response:
         return jsonify(id=id_, name=auth.caller().name, is_admin=auth.caller().is_admin)
 
     app.add_url_rule("/about", "about", about, methods=["GET", "POST"])

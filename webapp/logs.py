@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Flask, Response, g, request
 
@@ -63,7 +64,7 @@ class Lines(logging.Formatter):
 
 
 # For gunicorn, which fills in nothing of its own: https://docs.gunicorn.org/en/stable/settings.html#logconfig-dict
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {

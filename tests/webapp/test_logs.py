@@ -75,7 +75,7 @@ def test_what_goes_wrong_is_logged_with_the_requests_id_and_without_secrets(
     """A traceback shows neither key nor cookie; nothing that came from outside begins a line."""
     app = guarded_app(ALICE)
 
-    def fail() -> None:
+    def fail() -> str:
         raise ValueError(f"with {ALICE.key}\n2026-01-01 INFO forged")
 
     app.add_url_rule("/fail", "fail", fail)
