@@ -10,6 +10,7 @@ import io
 import socket
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from werkzeug.exceptions import RequestTimeout
@@ -19,28 +20,41 @@ from webapp.deadlines import Deadlines
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# A phone at the edge of its network still reaches this; many such clients are a proxy's to collect (deploy/nginx).
-MIN_BYTES_PER_S = 8 * 1024
-GRACE_S = 10.0
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SOCKET = "gunicorn.socket"
-TOO_SLOW = f"The upload came too slowly: at least {MIN_BYTES_PER_S // 1024} kB a second are needed. Please try again."
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def allowed_s(wanted_bytes: int, elapsed_s: float) -> float:
-    """Return the seconds left until so many bytes of a body must be there, those that came before included. Pure.
+@dataclass(frozen=True)
+class Pace:
+    """How slowly a body may come.
 
-    >>> allowed_s(wanted_bytes=64 * 1024, elapsed_s=3.0)
+    A phone at the edge of its network still reaches this; many such clients are a proxy's to collect (deploy/nginx).
+
+    >>> Pace(grace_s=10.0, min_bytes_per_s=8192).left_s(wanted_bytes=64 * 1024, elapsed_s=3.0)
     15.0
     """
-    return max(0.0, GRACE_S + wanted_bytes / MIN_BYTES_PER_S - elapsed_s)
+
+    grace_s: float = 10.0
+    min_bytes_per_s: int = 8 * 1024
+
+    def left_s(self, wanted_bytes: int, elapsed_s: float) -> float:
+        """Return the seconds left until so many bytes must be there, those that came before included."""
+        return max(0.0, self.grace_s + wanted_bytes / self.min_bytes_per_s - elapsed_s)
+
+    @property
+    def too_slow(self) -> RequestTimeout:
+        """The answer to who is too slow."""
+        kb = self.min_bytes_per_s // 1024
+        return RequestTimeout(f"The upload came too slowly: at least {kb} kB a second are needed. Please try again.")
 
 
 class PacedInput(io.RawIOBase):
     """The body of a request, from a client that keeps pace."""
 
-    def __init__(self, stream: IO[bytes], sock: socket.socket, deadlines: Deadlines, *, expects_continue: bool) -> None:
-        self._stream, self._sock, self._deadlines = stream, sock, deadlines
+    def __init__(
+        self, stream: IO[bytes], sock: socket.socket, deadlines: Deadlines, pace: Pace, *, expects_continue: bool
+    ) -> None:
+        self._stream, self._sock, self._deadlines, self._pace = stream, sock, deadlines, pace
         self._expects_continue = expects_continue
         self._began_s: float | None = None
         self._received_bytes = 0
@@ -60,14 +74,14 @@ class PacedInput(io.RawIOBase):
             self._sock.sendall(CONTINUE)
         if self._began_s is None:
             self._began_s = time.monotonic()
-        left_s = allowed_s(self._received_bytes + len(buffer), time.monotonic() - self._began_s)
+        left_s = self._pace.left_s(self._received_bytes + len(buffer), time.monotonic() - self._began_s)
         with self._deadlines.reading(self._sock, left_s) as deadline:
             try:
                 data = self._stream.read(len(buffer))
             except TimeoutError as error:  # nothing came for as long as the server lets a socket rest
-                raise RequestTimeout(TOO_SLOW) from error
+                raise self._pace.too_slow from error
         if deadline.passed:
-            raise RequestTimeout(TOO_SLOW)
+            raise self._pace.too_slow
         buffer[: len(data)] = data
         self._received_bytes += len(data)
         return len(data)
@@ -80,7 +94,7 @@ def paced(app: WSGIApplication, deadlines: Deadlines) -> WSGIApplication:
         sock = environ.get(SOCKET)
         if sock is not None:
             environ["wsgi.input"] = PacedInput(
-                environ["wsgi.input"], sock, deadlines, expects_continue=_expects_continue(environ)
+                environ["wsgi.input"], sock, deadlines, Pace(), expects_continue=_expects_continue(environ)
             )
         return app(environ, start_response)
 

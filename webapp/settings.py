@@ -17,11 +17,11 @@ class WebSettings(AccessSettings):
     port: int = Field(8000, alias="WEB_PORT", ge=1, le=65_535, description="port that the web app listens on")
     workers: int = Field(1, alias="WEB_WORKERS", ge=1, le=64, description="web processes")
     threads: int = Field(
-        64,
+        512,
         alias="WEB_THREADS",
         ge=8,
         le=1024,
-        description="threads of one web process: half take uploads, three eighths wait for results, the rest answers",
+        description="threads of one web process: 3/8 take uploads, 1/2 wait for results, the rest answers",
     )
     max_image_bytes: int = Field(
         20 * MIB, alias="MAX_IMAGE_BYTES", ge=1, description="largest photo that is accepted, in bytes"
@@ -72,9 +72,9 @@ class WebSettings(AccessSettings):
     @property
     def upload_slots(self) -> int:
         """How many uploads one process takes in at a time."""
-        return self.threads // 2
+        return self.threads * 3 // 8
 
     @property
     def waiting_slots(self) -> int:
         """How many requests of one process wait for results at a time; with the uploads never all threads."""
-        return self.threads * 3 // 8
+        return self.threads // 2

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import selectors
 import socket
-import threading
 import time
+from functools import partial
 from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -22,7 +23,6 @@ IDLE_S = 20.0
 # https://www.rfc-editor.org/rfc/rfc9112#section-9.6
 LINGER_S = 5.0
 LINGER_IDLE_S = 1.0
-LINGERING_AT_A_TIME = 16
 PIECE_BYTES = 256 * 1024
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,15 @@ log = logging.getLogger(__name__)
 class Worker(ThreadWorker):
     """Serves requests in threads."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._lingering = threading.BoundedSemaphore(LINGERING_AT_A_TIME)
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection to a thread once there is something to read, not before: many are opened in advance."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so
+        conn.timeout = time.monotonic() + self.cfg.keepalive
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def handle(self, conn: TConn) -> Any:
         """Serve one request of a connection; its head must come in time."""
@@ -43,7 +49,7 @@ class Worker(ThreadWorker):
         finally:
             deadlines.clear(conn.sock)
         if keeps is False:
-            self._part_from(conn.sock)
+            part_from(conn.sock)
         return keeps
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
@@ -54,42 +60,29 @@ class Worker(ThreadWorker):
         try:
             return super().handle_request(req, conn)
         except TimeoutError:
-            log.info("a client has not read its answer for %g s", IDLE_S)
+            log.warning("a client has not read its answer for %g s", IDLE_S)
             return False
 
     def murder_pending(self) -> None:
         """Do what is to be done about once a second."""
         super().murder_pending()
         if cut := deadlines.cut_overdue():
-            log.info("%d clients were too slow", cut)
+            log.warning("%d clients were too slow", cut)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Let those who wait for results know that the process ends."""
         super().handle_exit(sig, frame)
         stopping.set()
 
-    def _part_from(self, sock: socket.socket) -> None:
-        """Let the client read its answer before the main loop closes the connection, which it does without waiting."""
-        if not self._lingering.acquire(blocking=False):
-            _shut(sock)
-            return
-        try:
-            with contextlib.suppress(OSError):  # the client has gone, or does not end: both are fine
-                _linger(sock)
-        finally:
-            self._lingering.release()
-            _shut(sock)
 
-
-def _linger(sock: socket.socket) -> None:
-    sock.shutdown(socket.SHUT_WR)
-    sock.settimeout(LINGER_IDLE_S)
-    until_s = time.monotonic() + LINGER_S
-    piece = bytearray(PIECE_BYTES)
-    while time.monotonic() < until_s and sock.recv_into(piece):
-        pass
-
-
-def _shut(sock: socket.socket) -> None:
+def part_from(sock: socket.socket) -> None:
+    """Let the client read its answer, for a while; the main loop then closes the connection without waiting."""
+    with contextlib.suppress(OSError):  # the client has gone, or does not end: both are fine
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(LINGER_IDLE_S)
+        until_s = time.monotonic() + LINGER_S
+        piece = bytearray(PIECE_BYTES)
+        while time.monotonic() < until_s and sock.recv_into(piece):
+            pass
     with contextlib.suppress(OSError):  # it is closed already
         sock.shutdown(socket.SHUT_RDWR)
