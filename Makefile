@@ -22,7 +22,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 	@.venv-emulators/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-.PHONY: help install run smoke test simulate drill-burst drill-elastic bench bench-requests check fmt lock
+.PHONY: help install run smoke test fuzz simulate drill-burst drill-elastic bench bench-requests check fmt lock
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
@@ -36,6 +36,9 @@ smoke: install ## classify real photographs on a stack of its own and print a ta
 
 test: install ## run all tests
 	@$(PY) -m pytest -n 2 --dist loadfile
+
+fuzz: install ## ask the API everything that its OpenAPI document allows and forbids (2 min)
+	@$(PY) -m tests.fuzz
 
 simulate: install ## compare scaling policies on three traces, with pictures in .local/simulate (2 min)
 	@$(PY) -m scaler simulate --sweep --plots .local/simulate

@@ -27,10 +27,11 @@ app.conf.imports = ("tasks.report",)
 
 
 @app.task(name=CLASSIFY, bind=True, autoretry_for=(StoreUnavailable,), max_retries=settings.task_max_retries)
-def classify(task: Task[..., Any], key: str, *, name: str) -> dict[str, object]:
+def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "") -> dict[str, object]:
     """Wait, then say which worker did."""
     image_store(settings).get(key)
     time.sleep(float(os.environ.get("STAND_IN_S", DEFAULT_S)))
     label = str(task.request.hostname)
     top = [{"label": label, "confidence": 1.0}]
-    return {"name": name, "label": label, "confidence": 1.0, "top": top, "model": MODEL, "timings": {}, "batch_size": 1}
+    told = {"name": name, "label": label, "confidence": 1.0, "top": top, "model": MODEL, "timings": {}, "batch_size": 1}
+    return told | ({"request_id": request_id} if request_id else {})

@@ -161,7 +161,7 @@ class _Reader:
         """Yield the fields of an object, with those of the objects inside it, and of its parts where it has several."""
         required = schema.get("required", ())
         for name, field in schema.get("properties", {}).items():
-            description = self.resolved(field).get("description", "")
+            description = (field if "description" in field else self.resolved(field)).get("description", "")
             yield Member(prefix + name, self.kind(field), name in required, description)
             if REF not in field:
                 yield from self._inner(field, prefix + name)
@@ -183,7 +183,7 @@ class _Reader:
         if REF in schema:
             name = schema[REF].rsplit("/", 1)[-1]
             return (Piece(name, name),)
-        if "oneOf" in schema:
+        if "oneOf" in schema and "type" not in schema:
             first, *others = (self.kind(part) for part in schema["oneOf"])
             return first + tuple(piece for other in others for piece in (Piece(" or "), *other))
         if "allOf" in schema:
@@ -205,7 +205,7 @@ class _Reader:
 def _plain(schema: Node) -> str:
     if "const" in schema:
         return f"`{schema['const']}`"
-    types = schema.get("type", "anything")
+    types = schema.get("type") or schema.get("title", "anything")
     text = types if isinstance(types, str) else " or ".join(types)
     if schema.get("format") == "binary":
         text = "file"
