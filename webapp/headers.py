@@ -17,6 +17,9 @@ POLICY = {
     "form-action": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
+    # No text becomes markup or code by a script's mistake: https://developer.mozilla.org/docs/Web/API/Trusted_Types_API
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "'none'",
 }
 ALWAYS = {
     "Content-Security-Policy": "; ".join(f"{what} {sources}" for what, sources in POLICY.items()),
