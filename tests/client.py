@@ -19,10 +19,10 @@ class Client:
 
     url: str
 
-    def post(self, *files: tuple[str, bytes]) -> requests.Response:
+    def post(self, *files: tuple[str, bytes], **more: Any) -> requests.Response:
         """Upload files in one form."""
         form = [("img", file) for file in files]
-        return requests.post(f"{self.url}/classify", files=form, timeout=60)
+        return requests.post(f"{self.url}/classify", files=form, timeout=60, **more)
 
     def upload(self, photos: Mapping[str, bytes]) -> list[str]:
         """Upload photos that must all be taken; return their ids."""
