@@ -30,7 +30,7 @@ class AccessSettings(EnvironmentSettings):
         "", alias="WEB_SECRET_KEY", description="signs sessions and share links; empty: made anew at each start"
     )
     rate_limit_per_min: int = Field(
-        1200, alias="RATE_LIMIT_PER_MIN", ge=1, description="requests a minute of one key's holder, or one address"
+        3000, alias="RATE_LIMIT_PER_MIN", ge=1, description="requests a minute of one key's holder, or one address"
     )
     share_days: int = Field(7, alias="SHARE_DAYS", ge=1, le=365, description="days that a shared link to a batch opens")
 
