@@ -64,7 +64,7 @@ def show_batch(batch_id: str, created_at_s: float, results: Sequence[Mapping[str
             "failed": states["FAILURE"],
         },
     }
-    may_add = _owns(batch_id)
+    may_add = auth.owns(batch_id)
     link = share_url(batch_id) if may_add else ""
     return render_template("photos.html", batch=batch, may_add=may_add, share_url=link, **_common())
 
@@ -97,11 +97,6 @@ def _find(photo_id: str) -> tasks_api.StoredPhoto:
     if found is None:
         abort(404, NO_PHOTO)
     return found
-
-
-def _owns(batch_id: str) -> bool:
-    user = auth.caller()
-    return user.is_admin or (user.name != "" and tasks_api.tag_of(batch_id) == tasks_api.owner_tag(user.name))
 
 
 def _common() -> dict[str, Any]:

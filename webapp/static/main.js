@@ -128,12 +128,14 @@ async function retry(photo) {
 }
 
 for (const input of [byId("files"), byId("folder")]) {
-  input.addEventListener("change", () => {
+  const take = () => {
     const files = fromInput(input);
     input.value = "";
     send(files);
     if (!files.length) notice("There is no photo in that folder.");
-  });
+  };
+  input.addEventListener("change", take);
+  if (input.files.length) take(); // chosen while this script was still on its way
 }
 document.addEventListener("paste", (event) => send([...event.clipboardData.files]));
 for (const name of ["dragover", "dragleave", "drop"]) {
@@ -174,7 +176,7 @@ window.addEventListener("popstate", () => location.reload());
 
 // What the server has rendered stays as it is; the rest, and whatever changes, is drawn from here on.
 async function openBatch(batchId) {
-  offerShare(byId("share"), byId("share").dataset.url);
+  if (mayAdd) offerShare(byId("share"), byId("share").dataset.url);
   const rendered = new Map([...list.children].map((card) => [card.dataset.id, card]));
   try {
     const batch = await getJson(`batches/${batchId}`);
