@@ -4,6 +4,9 @@ https://docs.gunicorn.org/en/stable/settings.html
 """
 
 import os
+import shutil
+import tempfile
+from typing import Any
 
 from tasks.environment import SettingsError
 from webapp import logs
@@ -29,7 +32,29 @@ logconfig_dict = logs.CONFIG
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
+# No header of a client's takes the place of the address it asks for.
+forwarder_headers = ""
 # Workers are managed by signals; a socket in the user's home folder would be shared by every stack of the machine.
 control_socket_disable = True
 # The heartbeat file must not stall on a slow disk.
 worker_tmp_dir = SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None  # noqa: PTH112 - gunicorn wants a string
+
+# Each process writes its figures into files here; whichever is asked for /metrics adds them up. prometheus_client looks
+# for the folder when it is imported: https://prometheus.github.io/client_python/multiprocess/
+FIGURES = "PROMETHEUS_MULTIPROC_DIR"
+if workers > 1:
+    os.environ[FIGURES] = tempfile.mkdtemp(prefix="web-figures-", dir=worker_tmp_dir)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Leave a process that has ended out of what is counted now."""
+    if FIGURES in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """Remove the figures of a server that ends."""
+    if FIGURES in os.environ:
+        shutil.rmtree(os.environ[FIGURES])

@@ -66,10 +66,11 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(service: Stack) -> Iterator[Guarded]:
-    """A second web app on the shared system, which asks for keys."""
+    """A second web app on the shared system, which asks for keys; two processes, between which sessions must hold."""
     port = free_port()
     keys = " ".join(holder.line for holder in (ALICE, BOB, OPERATOR))
-    web = service.start(replace(service.services.web(), name="guarded"), {"WEB_PORT": str(port), "API_KEYS": keys})
+    environ = {"WEB_PORT": str(port), "WEB_WORKERS": "2", "API_KEYS": keys}
+    web = service.start(replace(service.services.web(), name="guarded"), environ)
     url = f"http://{LOOPBACK}:{port}"
     wait_until(lambda: answers(f"{url}/healthz"), DEADLINE_S, f"the web app; its log: {web.log}")
     yield Guarded(url, web, service)
@@ -138,7 +139,7 @@ def test_a_path_like_file_name_is_refused_as_a_path(guarded: Guarded, cat: bytes
     assert [task["name"] for task in taken["tasks"]] == [shown]
     photo = taken["tasks"][0]["id"]
     assert guarded.stored() - before <= {photo}
-    assert guarded.ask("GET", f"/results/{photo}", ALICE).json()["name"] == shown
+    assert guarded.ask("GET", f"/results/{photo}?wait=30", ALICE).json()["name"] == shown
     assert guarded.ask("GET", f"/batches/{photo}/results.csv", ALICE).status_code == 200
 
 
@@ -244,6 +245,12 @@ def test_oversized_headers_are_refused(guarded: Guarded, request_head: bytes, st
         connection.sendall(request_head + b"\r\n\r\n")
         assert connection.recv(65536).split()[1] == str(status).encode()
     assert guarded.ask("GET", "/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["PATH_INFO", "SCRIPT_NAME", "X-Original-URL", "X-Rewrite-URL"])
+def test_no_header_changes_which_address_is_asked(guarded: Guarded, name: str) -> None:
+    """A proxy's rules for an address hold: a client cannot name another one in a header."""
+    assert guarded.ask("GET", "/healthz", headers={name: "/metrics"}).json()["status"] == "ok"
 
 
 def test_a_request_id_goes_through_web_task_and_result(guarded: Guarded, cat: bytes) -> None:
