@@ -6,7 +6,7 @@ import io
 
 from PIL import Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 SIDE_PX = 480
 QUALITY = 80
 # A thumbnail is a courtesy: it must not cost the web process more memory than this many decoded pixels.

@@ -294,3 +294,36 @@ def test_a_name_that_looks_like_a_script_is_shown_as_text(open_page: OpenPage, t
     expect_cards(page, name)
     page.reload()
     expect_cards(page, name)
+
+
+def test_a_stored_photo_is_a_file_to_save_and_its_thumbnail_a_jpeg(open_page: OpenPage, files: list[Path]) -> None:
+    """A photo comes back as it was sent, and no browser takes it for a page; both are kept by the browser alone."""
+    page = open_page()
+    page.set_input_files("#files", files[0])
+    expect_states(page, SUCCESS=1)
+    address = f"/photos/{page.locator('.card').get_attribute('data-id')}"
+    stored, small = page.request.get(address), page.request.get(f"{address}/thumbnail")
+    assert stored.body() == files[0].read_bytes()
+    assert (stored.headers["content-type"], stored.headers["content-disposition"]) == (
+        "application/octet-stream",
+        "attachment",
+    )
+    assert (small.headers["content-type"], small.body()[:2]) == ("image/jpeg", b"\xff\xd8")
+    assert small.headers["cache-control"].startswith("private")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first", "cut"),
+    [
+        pytest.param([1] * 5, True, [5], id="few"),
+        pytest.param([1] * 120, True, [8, 50, 50, 12], id="a-small-first-piece"),
+        pytest.param([1] * 120, False, [50, 50, 20], id="added-later"),
+        pytest.param([20e6] * 3, True, [1, 1, 1], id="large-photos"),
+        pytest.param([40e6, 1, 1], True, [1, 2], id="one-beyond-the-limit"),
+    ],
+)
+def test_many_photos_are_cut_into_pieces(open_page: OpenPage, sizes: list[float], first: bool, cut: list[int]) -> None:  # noqa: FBT001 - a table
+    """Pieces of bounded number and size: labels come early, and nothing large is sent twice."""
+    asked = """([sizes, first]) => import('/static/upload.js').then(({ pieces }) => pieces(
+      sizes.map((size) => ({ file: { size } })), { first, maxFiles: 500, maxBytes: 5e8 }).map((piece) => piece.length))"""
+    assert open_page().evaluate(asked, [sizes, first]) == cut
