@@ -15,7 +15,9 @@ class WebSettings(EnvironmentSettings):
     host: str = Field("127.0.0.1", alias="WEB_HOST", description="address that the web app listens on")
     port: int = Field(8000, alias="WEB_PORT", ge=1, le=65_535, description="port that the web app listens on")
     workers: int = Field(1, alias="WEB_WORKERS", ge=1, le=64, description="web processes")
-    threads: int = Field(8, alias="WEB_THREADS", ge=1, le=256, description="threads of one web process")
+    threads: int = Field(
+        64, alias="WEB_THREADS", ge=1, le=1024, description="threads of one web process; a request that waits holds one"
+    )
     max_image_bytes: int = Field(
         20 * MIB, alias="MAX_IMAGE_BYTES", ge=1, description="largest photo that is accepted, in bytes"
     )
