@@ -52,6 +52,17 @@ def cpu_s() -> dict[str, float]:
     return spent
 
 
+def rss() -> dict[str, int]:
+    """Return resident memory in bytes, by what processes are."""
+    now: dict[str, int] = {}
+    for kind, process in processes():
+        try:
+            now[kind] = now.get(kind, 0) + process.memory_info().rss
+        except psutil.Error:
+            continue
+    return now
+
+
 @contextmanager
 def peak_rss() -> Iterator[Mapping[str, int]]:
     """Watch resident memory while the block runs; the mapping has the peaks in bytes, by what processes are."""
@@ -60,13 +71,7 @@ def peak_rss() -> Iterator[Mapping[str, int]]:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
-            now: dict[str, int] = {}
-            for kind, process in processes():
-                try:
-                    now[kind] = now.get(kind, 0) + process.memory_info().rss
-                except psutil.Error:
-                    continue
-            for kind, size in now.items():
+            for kind, size in rss().items():
                 peaks[kind] = max(size, peaks.get(kind, 0))
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -14,7 +14,8 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,70 +23,89 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from bench.bare_loop import Model, Shape, photos_per_s
+from bench.bare_loop import Model, Shape, Speed, bare_loop
+from bench.counting_proxy import Call, counting_proxy
 from bench.elastic import wait_for_nodes
-from bench.processes import cpu_s, peak_rss
-from bench.workload import Summary, find_photos, load, summarise
+from bench.processes import cpu_s, peak_rss, rss
+from bench.workload import Outcome, Summary, find_photos, load, summarise
 from local.photographs import photographs
 from local.stack import Stack, running_stack
 
 SEED = 0
 MODEL = "resnet18"
 JPEG_QUALITY = 90
-WARM_UP_PHOTOS = 48
+WARM_UP_PHOTOS = 96
 SHAPE_PHOTOS = 96
 LONE_PHOTOS = 40
+COUNTED_PHOTOS = 200
+MEMORY_PARTS = 4
 DEADLINE_S = 300.0
 CONCURRENCIES = (1, 16, 64)
+# Ours: what the project adds to the model and the decoder.
+OURS = ("web", "worker")
 
 
 @dataclass(frozen=True)
 class Round:
-    """One repetition: photos a second of both, and what the service's photos cost.
+    """One repetition: the speed of both, and what the service's photos cost.
 
     Attributes:
-        bare_per_s: photos a second of the bare loop.
-        service: of the service.
-        cpu_ms: CPU milliseconds a photo, by what processes are.
+        bare: the bare loop's.
+        service: the service's.
+        cpu_ms: CPU milliseconds a photo of the service's, by what processes are.
     """
 
-    bare_per_s: float
+    bare: Speed
     service: Summary
     cpu_ms: dict[str, float]
 
     @property
     def ratio(self) -> float:
         """The service's photos a second for each of the bare loop's."""
-        return self.service.photos_per_s / self.bare_per_s
+        return self.service.photos_per_s / self.bare.photos_per_s
+
+    @property
+    def own_cpu_ms(self) -> float:
+        """What web app and worker take of a photo beyond the model and the decoder."""
+        return sum(self.cpu_ms.get(kind, 0.0) for kind in OURS) - self.bare.cpu_ms
 
 
 def main() -> int:
     """Measure and print."""
     chosen = _arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        model = seeded_model(Path(folder))
-        photos = find_photos(chosen.image_folder) if chosen.image_folder else shipped_photos(Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = seeded_model(folder)
+        photos = find_photos(chosen.image_folder) if chosen.image_folder else shipped_photos(folder)
         in_memory = [photo.read_bytes() for photo in photos]
         shape = best_shape(in_memory, model)
-
-        def bare_loop(number: int) -> float:
-            return photos_per_s(in_memory, number, model, shape)
-
-        with running_service(Path(folder) / "log", model, chosen.workers) as stack, peak_rss() as peaks:
+        with running_service(folder / "log", model, chosen.workers) as stack, peak_rss() as peaks:
             url = stack.services.web_url
-            load(url, photos, number=WARM_UP_PHOTOS, concurrency=16, deadline_s=DEADLINE_S, done=_nothing)
-            rounds = [one_round(url, photos, bare_loop, chosen) for _ in range(chosen.repeats)]
-            latencies = {number: latency(url, photos, number, chosen.photos) for number in CONCURRENCIES}
-    _print(shape, rounds, latencies, peaks)
+            _load(url, photos, WARM_UP_PHOTOS, 16)
+            rounds = []
+            for _ in range(chosen.repeats):
+                bare = bare_loop(in_memory, chosen.photos, model, shape)
+                rounds.append(one_round(url, photos, bare, chosen))
+            latencies = {
+                number: summarise(_load(url, photos, LONE_PHOTOS if number == 1 else chosen.photos, number))
+                for number in CONCURRENCIES
+            }
+            memory = [rss() for _part in memory_parts(url, photos, chosen)]
+        requests = count_requests(folder / "counted", photos, model)
     report = {
         "photos": chosen.photos,
+        "concurrency": chosen.concurrency,
         "shape": asdict(shape),
-        "rounds": [asdict(one) | {"ratio": one.ratio} for one in rounds],
+        "rounds": [asdict(one) | {"ratio": one.ratio, "own_cpu_ms": one.own_cpu_ms} for one in rounds],
         "latencies": {number: asdict(summary) for number, summary in latencies.items()},
         "peak_rss_bytes": dict(peaks),
+        "rss_bytes_over_time": memory,
+        "aws_requests_a_photo": requests,
     }
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps(report, indent=1))
+    _print_rounds(shape, rounds, peaks)
+    _print_rest(latencies, memory, requests)
     print(f"written: {chosen.json}")
     return 1 if any(one.service.failed for one in rounds) else 0
 
@@ -121,15 +141,13 @@ def best_shape(photos: Sequence[bytes], model: Model) -> Shape:
     """Return the shape in which the bare loop is fastest here."""
     cores = os.cpu_count() or 1
     shapes = [Shape(cores, size, 1) for size in (1, 4, 8, 16)] + [Shape(1, 8, cores)]
-    return max(tqdm(shapes, "shapes"), key=lambda shape: photos_per_s(photos, SHAPE_PHOTOS, model, shape))
+    return max(tqdm(shapes, "shapes"), key=lambda shape: bare_loop(photos, SHAPE_PHOTOS, model, shape).photos_per_s)
 
 
 @contextmanager
 def running_service(log_dir: Path, model: Model, workers: int) -> Iterator[Stack]:
     """Run web app, scaler, host and one node with some workers."""
-    environ = {
-        "MODEL": model.name,
-        "MODEL_WEIGHTS": str(model.weights),
+    environ = _environ(model) | {
         "WORKER_PROCESSES": str(workers),
         "MIN_NODES": "1",
         "MAX_NODES": "1",
@@ -143,54 +161,91 @@ def running_service(log_dir: Path, model: Model, workers: int) -> Iterator[Stack
         yield stack
 
 
-def one_round(url: str, photos: Sequence[Path], bare_loop: Callable[[int], float], chosen: argparse.Namespace) -> Round:
-    """Measure both, one after the other."""
-    bare = bare_loop(chosen.photos)
+def one_round(url: str, photos: Sequence[Path], bare: Speed, chosen: argparse.Namespace) -> Round:
+    """Measure the service."""
     before = cpu_s()
-    with tqdm(total=chosen.photos, unit="photo", disable=None) as bar:
-        outcomes = load(
-            url, photos, number=chosen.photos, concurrency=chosen.concurrency, deadline_s=DEADLINE_S, done=bar.update
-        )
+    outcomes = _load(url, photos, chosen.photos, chosen.concurrency)
     after = cpu_s()
     cpu_ms = {kind: 1000 * (spent - before.get(kind, 0.0)) / chosen.photos for kind, spent in after.items()}
     return Round(bare, summarise(outcomes), cpu_ms)
 
 
-def latency(url: str, photos: Sequence[Path], concurrency: int, number: int) -> Summary:
-    """Measure latencies at a concurrency; alone, fewer photos tell as much."""
-    number = LONE_PHOTOS if concurrency == 1 else number
-    return summarise(load(url, photos, number=number, concurrency=concurrency, deadline_s=DEADLINE_S, done=_nothing))
+def memory_parts(url: str, photos: Sequence[Path], chosen: argparse.Namespace) -> Iterator[int]:
+    """Yield before and after each part of many photos."""
+    yield 0
+    for part in range(1, MEMORY_PARTS + 1):
+        _load(url, photos, chosen.memory_photos // MEMORY_PARTS, chosen.concurrency)
+        yield part
+
+
+def count_requests(log_dir: Path, photos: Sequence[Path], model: Model) -> dict[str, float]:
+    """Return how many requests of each kind a photo takes, seen by a proxy in front of the embedded AWS."""
+    with running_stack(log_dir, _environ(model)) as stack, counting_proxy(stack.services.emulators.aws_url) as proxy:
+        proxied = {f"AWS_ENDPOINT_URL_{service}": proxy.url for service in ("S3", "SQS", "SNS")}
+        stack.start_web(proxied)
+        stack.start_worker(environ=proxied)
+        _load(stack.services.web_url, photos, WARM_UP_PHOTOS, 16)
+        begin = len(proxy.calls)
+        _load(stack.services.web_url, photos, COUNTED_PHOTOS, 16)
+        counted = Counter(_kind(stack, call) for call in proxy.calls[begin:])
+    return {kind: number / COUNTED_PHOTOS for kind, number in sorted(counted.items())}
+
+
+def _kind(stack: Stack, call: Call) -> str:
+    if call.action:
+        return call.action
+    of_input = call.path.startswith(f"/{stack.settings.input_bucket}/")
+    return f"S3 {call.method} {'photo' if of_input else 'result'}"
+
+
+def _environ(model: Model) -> dict[str, str]:
+    return {"MODEL": model.name, "MODEL_WEIGHTS": str(model.weights)}
+
+
+def _load(url: str, photos: Sequence[Path], number: int, concurrency: int) -> list[Outcome]:
+    with tqdm(total=number, desc=f"{concurrency} at a time", unit="photo", disable=None, leave=False) as bar:
+        return load(url, photos, number=number, concurrency=concurrency, deadline_s=DEADLINE_S, done=bar.update)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.service", description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=int, default=400, help="a round (default: 400)")
-    parser.add_argument("--concurrency", type=int, default=32, help="photos at a time (default: 32)")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds (default: 3)")
+    parser.add_argument("--photos", type=int, default=416, help="a round (default: %(default)s)")
+    parser.add_argument("--concurrency", type=int, default=32, help="photos at a time (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the node (default: one a core)")
+    parser.add_argument(
+        "--memory-photos", type=int, default=2000, help="while memory is watched (default: %(default)s)"
+    )
     parser.add_argument("--image-folder", type=Path, help="photos; without: those shipped with the dependencies")
     parser.add_argument("--json", type=Path, default=Path(".local/bench.json"), help="written there as well")
     return parser.parse_args()
 
 
-def _nothing() -> None:
-    """What the warm-up shows of its progress."""
-
-
-def _print(shape: Shape, rounds: Sequence[Round], latencies: Mapping[int, Summary], peaks: Mapping[str, int]) -> None:
+def _print_rounds(shape: Shape, rounds: Sequence[Round], peaks: Mapping[str, int]) -> None:
     print(f"bare loop: {shape.processes} processes, batches of {shape.batch_size}, {shape.torch_threads} torch threads")
     for name, values in (
-        ("bare loop, photos/s", [one.bare_per_s for one in rounds]),
+        ("bare loop, photos/s", [one.bare.photos_per_s for one in rounds]),
         ("service, photos/s", [one.service.photos_per_s for one in rounds]),
         ("ratio", [one.ratio for one in rounds]),
-        ("seconds of a round", [one.service.seconds for one in rounds]),
+        (f"{rounds[0].service.photos} photos, s", [one.service.seconds for one in rounds]),
+        ("bare loop, CPU ms a photo", [one.bare.cpu_ms for one in rounds]),
+        ("web + worker beyond it, ms", [one.own_cpu_ms for one in rounds]),
     ):
-        print(f"{name:22} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
+        print(f"{name:27} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
     for kind in sorted(rounds[0].cpu_ms):
         spent = statistics.median(one.cpu_ms.get(kind, 0.0) for one in rounds)
         print(f"CPU ms a photo, {kind:22} {spent:6.1f}   peak memory {peaks.get(kind, 0) / 2**20:6.0f} MiB")
+
+
+def _print_rest(
+    latencies: Mapping[int, Summary], memory: Sequence[Mapping[str, int]], requests: Mapping[str, float]
+) -> None:
     for number, summary in latencies.items():
         print(f"latency at {number:2}: p50 {1000 * summary.p50_s:5.0f} ms, p95 {1000 * summary.p95_s:5.0f} ms")
+    for kind in OURS:
+        print(f"memory over time, {kind:7}", *(f"{part.get(kind, 0) / 2**20:6.0f}" for part in memory), "MiB")
+    for kind, share in requests.items():
+        print(f"requests a photo, {kind:30} {share:6.3f}")
 
 
 if __name__ == "__main__":

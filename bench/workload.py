@@ -14,23 +14,20 @@ import json
 import math
 import statistics
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import urllib3
 from tqdm import tqdm
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-HTTP_OK, HTTP_ACCEPTED = 200, 202
 TIMEOUT = urllib3.Timeout(connect=10, read=120)
-# When to ask for a result: first when most of the usual latency has passed, then a few times in what is left of it.
-FIRST_ASK, NEXT_ASK = 0.75, 0.12
-MIN_PAUSE_S = 0.01
-SMOOTHING = 0.2
+# How long the web app may keep a request until there is a result; it keeps none for longer than a minute.
+WAIT_S = 30
 BINS = 12
 BAR_CHARS = 40
 
@@ -62,26 +59,6 @@ class Summary:
     max_s: float
 
 
-class Pace:
-    """How long results usually take, shared by all users, so that few questions are asked in vain."""
-
-    def __init__(self) -> None:
-        self._usual_s = 0.0
-        self._lock = threading.Lock()
-
-    def pauses(self) -> Iterator[float]:
-        """Yield seconds to wait before each question."""
-        yield self._usual_s * FIRST_ASK
-        while True:
-            yield max(MIN_PAUSE_S, self._usual_s * NEXT_ASK)
-
-    def note(self, latency_s: float) -> None:
-        """Learn from a result."""
-        with self._lock:
-            known = self._usual_s or latency_s
-            self._usual_s = known + SMOOTHING * (latency_s - known)
-
-
 class User:
     """Uploads photos and waits for their results. Safe to share between threads.
 
@@ -95,41 +72,37 @@ class User:
         self._url = url.rstrip("/")
         self._deadline_s = deadline_s
         self._http = urllib3.PoolManager(maxsize=concurrency, block=True, timeout=TIMEOUT, retries=False)
-        self._pace = Pace()
         self._begin_s = time.perf_counter()
 
     def classify(self, path: Path) -> Outcome:
         """Return what came of a photo; a failure is an outcome too."""
         begin_s = time.perf_counter()
-        asked, result, error = 0, {}, ""
+        asked, error = 1, ""
+        result: dict[str, object] = {}
         try:
-            result_url = self._upload(path)
-            for pause_s in self._pace.pauses():
-                time.sleep(pause_s)
-                asked += 1
-                answer = self._http.request("GET", f"{self._url}{result_url}")
-                if answer.status != HTTP_ACCEPTED:
-                    result = answer.json()
-                    error = str(result.get("error") or "")
-                    break
+            result_url, result = self._upload(path)
+            while not result:
                 if time.perf_counter() - begin_s > self._deadline_s:
-                    error = f"no result within {self._deadline_s:g} s"
-                    break
+                    raise TimeoutError(f"no result within {self._deadline_s:g} s")
+                asked += 1
+                answer = self._http.request("GET", f"{self._url}{result_url}?wait={WAIT_S}")
+                result = {} if answer.status == HTTPStatus.ACCEPTED else answer.json()
+            error = str(result.get("error") or "")
         except (urllib3.exceptions.HTTPError, OSError, ValueError, LookupError) as problem:
             error = f"{type(problem).__name__}: {problem}"
         latency_s = time.perf_counter() - begin_s
-        if not error:
-            self._pace.note(latency_s)
         state = str(result.get("state") or "ERROR")
         label = str(result.get("label") or "")
         return Outcome(path.name, state, label, begin_s - self._begin_s, latency_s, asked, error)
 
-    def _upload(self, path: Path) -> str:
+    def _upload(self, path: Path) -> tuple[str, dict[str, object]]:
+        """Return where the result will be, and the result if it came with the answer."""
         photo = (path.name, path.read_bytes(), "application/octet-stream")
-        answer = self._http.request("POST", f"{self._url}/classify", fields={"img": photo})
-        if answer.status != HTTP_ACCEPTED:
+        answer = self._http.request("POST", f"{self._url}/classify?wait={WAIT_S}", fields={"img": photo})
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
             raise ValueError(f"the upload was answered {answer.status}: {answer.data[:200]!r}")
-        return str(answer.json()["tasks"][0]["result_url"])
+        body = answer.json()
+        return str(body["tasks"][0]["result_url"]), next(iter(body.get("results", [])), {})
 
 
 def load(

@@ -54,9 +54,10 @@ class Stack:
             if process.alive():
                 process.process.terminate()
 
-    def start_web(self) -> Supervised:
-        """Start the web app and wait until it answers."""
-        return self._start_answering(self.services.web(), f"{self.services.web_url}/healthz")
+    def start_web(self, environ: Mapping[str, str] | None = None) -> Supervised:
+        """Start the web app, with settings of its own if need be, and wait until it answers."""
+        command = replace(self.services.web(), environ=environ or {})
+        return self._start_answering(command, f"{self.services.web_url}/healthz")
 
     def start_host(self) -> Supervised:
         """Start the host that boots a node for each emulated instance, and wait until it does."""

@@ -10,7 +10,7 @@ from typing import IO
 from celeryconfig import settings
 from tasks.batches import Batch, Photo, batches
 from tasks.housekeeping import QueueDepth, Removed, check, queue_depth, reset
-from tasks.ids import is_id, owner_tag, tag_of
+from tasks.ids import is_id, owner_tag, prefix_of, tag_of
 from tasks.inference.decode import ImageInfo, probe
 from tasks.objects import StoreUnavailable
 from tasks.outcomes import Outcome, Recent, fetch, fetch_many, read_final, recent, wait
@@ -42,6 +42,7 @@ __all__ = [
     "is_id",
     "model_name",
     "owner_tag",
+    "prefix_of",
     "presign",
     "probe_photo",
     "queue_depth",

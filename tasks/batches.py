@@ -31,11 +31,13 @@ class Photo:
         id: of the photo, of its task and of its result.
         name: what its owner called it.
         key: where it is stored in the input bucket, if that is not under its id.
+        replaces: the id of a photo of the same batch whose place it takes.
     """
 
     id: str
     name: str
     key: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,26 @@ class Batches:
         if not photos:
             self._bucket.delete(FOLDER + note)
             return
-        lines = [[photo.id, photo.name, *([photo.key] if photo.key else [])] for photo in photos]
+        lines = [_filled([photo.id, photo.name, photo.key, photo.replaces]) for photo in photos]
         self._bucket.put(FOLDER + note, json.dumps({"photos": lines}).encode(), JSON_CONTENT)
 
     def read(self, batch_id: str) -> Batch | None:
         """Return a batch, or None if there is none under this id."""
         if not ids.is_id(batch_id):
             return None
-        notes = [key for key, _size in keys(self._bucket.name, FOLDER + batch_id, at_most=NOTES_AT_MOST)]
-        photos = tuple(photo for note in notes for photo in self._read(note))
+        notes = self._notes_of(batch_id)
+        photos = [photo for note in notes for photo in self._read(note)]
         if FOLDER + batch_id not in notes and image_store(settings).exists(batch_id):
-            photos = (Photo(batch_id, ""), *photos)
-        return Batch(batch_id, ids.made_at_s(batch_id), photos) if photos else None
+            photos.insert(0, Photo(batch_id, ""))
+        return Batch(batch_id, ids.made_at_s(batch_id), in_place(photos)) if photos else None
+
+    def find(self, photo_id: str) -> Photo | None:
+        """Return a photo from the notes of its batch, or None if it is in none."""
+        notes = self._notes_of(ids.prefix_of(photo_id))
+        return next((photo for note in notes for photo in self._read(note) if photo.id == photo_id), None)
+
+    def _notes_of(self, prefix: str) -> list[str]:
+        return [key for key, _size in keys(self._bucket.name, FOLDER + prefix, at_most=NOTES_AT_MOST)]
 
     def _read(self, note: str) -> tuple[Photo, ...]:
         with self._lock:
@@ -89,6 +99,28 @@ class Batches:
             with self._lock:
                 self._notes[note] = known
         return known
+
+
+def in_place(photos: Sequence[Photo]) -> tuple[Photo, ...]:
+    """Put each photo that replaces another into that one's place.
+
+    >>> in_place([Photo("a", ""), Photo("b", ""), Photo("c", "", replaces="a"), Photo("d", "", replaces="c")])
+    (Photo(id='d', name='', key='', replaces='c'), Photo(id='b', name='', key='', replaces=''))
+    """
+    place: dict[str, int] = {}
+    placed: list[Photo] = []
+    for photo in photos:
+        where = place.get(photo.replaces, len(placed))
+        placed[where : where + 1] = [photo]
+        place[photo.id] = where
+    return tuple(placed)
+
+
+def _filled(line: list[str]) -> list[str]:
+    """Leave the empty fields at the end out."""
+    while not line[-1] and len(line) > 2:  # noqa: PLR2004 - id and name
+        line = line[:-1]
+    return line
 
 
 def new_note(batch_id: str, now_s: float) -> str:

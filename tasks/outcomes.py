@@ -14,6 +14,7 @@ from celeryconfig import settings
 from tasks import ids
 from tasks.app import app
 from tasks.aws import keys
+from tasks.batches import batches
 from tasks.objects import StoreUnavailable
 from tasks.store import image_store
 from tasks.watcher import Watcher
@@ -181,7 +182,11 @@ def _worth_reading(photo_ids: Sequence[str]) -> list[str]:
 
 
 def _without_result(photo_id: str) -> Outcome:
-    name = uploaded.name(photo_id) if ids.is_id(photo_id) else None
+    if not ids.is_id(photo_id):
+        return Outcome(photo_id, "UNKNOWN")
+    name = uploaded.name(photo_id)
+    if name is None and (noted := batches().find(photo_id)):  # stored under another key than its id
+        uploaded.add(photo_id, name := noted.name)
     return Outcome(photo_id, "UNKNOWN") if name is None else Outcome(photo_id, "PENDING", name)
 
 

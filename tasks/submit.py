@@ -21,6 +21,7 @@ from tasks.batches import Photo, batches, new_note
 from tasks.names import CLASSIFY
 from tasks.objects import StoreUnavailable
 from tasks.outcomes import uploaded
+from tasks.sqs.gather import Gather
 from tasks.sqs.sends import Call, send_many
 from tasks.store import image_store
 
@@ -47,12 +48,21 @@ class Sender:
 
 @dataclass(frozen=True)
 class Upload:
-    """A photo to classify: what its owner called it, and its bytes, which are read from `file` when its turn comes."""
+    """A photo to classify.
+
+    Attributes:
+        name: what its owner called it.
+        content_type: as its content says.
+        file: its bytes, which are read when its turn comes.
+        size_bytes: how many.
+        replaces: the id of a photo of the same batch whose place it takes.
+    """
 
     name: str
     content_type: str
     file: IO[bytes] = field(repr=False)
     size_bytes: int
+    replaces: str = ""
 
 
 class UnknownBatch(LookupError):
@@ -106,7 +116,7 @@ def submit(uploads: Sequence[Upload], sender: Sender, *, batch_id: str = "") -> 
         except StoreUnavailable:
             log.exception("photo not stored")
             return SubmitError(upload.name, NOT_STORED)
-        return Photo(photo_id, upload.name)
+        return Photo(photo_id, upload.name, replaces=upload.replaces)
 
     return _send(
         made.batch, _in_parallel(put, list(zip(made.photos, uploads, strict=True))), sender, added=bool(batch_id)
@@ -193,12 +203,20 @@ def _unsent(photos: Sequence[Photo], sender: Sender) -> set[str]:
     calls = [Call(CLASSIFY, photo.id, (photo.key or photo.id,), _arguments(photo, sender)) for photo in photos]
     errors: Sequence[Exception | None]
     try:
-        errors = send_many(app, calls, queue=settings.queue)
+        errors = [_gather.send(calls[0])] if len(calls) == 1 else _send_all(calls)
     except BROKER_ERRORS as unreachable:
         errors = [unreachable] * len(calls)
     for reason in {str(error) for error in errors if error is not None}:
         log.error("tasks not sent: %s", reason)
     return {call.task_id for call, error in zip(calls, errors, strict=True) if error is not None}
+
+
+def _send_all(calls: Sequence[Call]) -> Sequence[Exception | None]:
+    return send_many(app, calls, queue=settings.queue)
+
+
+# Photos that come one by one, at the same time, from many.
+_gather = Gather(_send_all)
 
 
 def _arguments(photo: Photo, sender: Sender) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 Answer = TypeVar("Answer")
 
 # Asked for the first time when most of the usual time has passed, then a few times in what is left of it.
-FIRST_ASK, NEXT_ASK = 0.7, 0.1
+FIRST_ASK, NEXT_ASK = 0.8, 0.15
 # What takes much longer than usual is asked for ever more rarely.
 OF_AGE = 0.1
 MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 2.0
@@ -34,11 +34,11 @@ class Pace:
 
     >>> busy = Pace(usual_s=0.5, best_s=0.1)
     >>> busy.first_s(age_s=0.05)
-    0.3
+    0.35
     >>> busy.next_s(age_s=0.5), busy.next_s(age_s=60)
-    (0.05, 2.0)
+    (0.075, 2.0)
     >>> busy.at_rest().first_s(age_s=0.05)
-    0.02
+    0.03
     """
 
     usual_s: float = 0.0

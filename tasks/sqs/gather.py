@@ -1,0 +1,97 @@
+"""Sends what several threads have to send in common requests, when so much comes that waiting for it is worth it.
+
+One of the threads sends for the others that came meanwhile. Where little comes nothing waits: whether it does is judged
+by how fast messages came lately.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Message = TypeVar("Message")
+Outcome = TypeVar("Outcome")
+
+# Messages of this many seconds, and no more than fit into one request, are sent together.
+MAX_WAIT_S = 0.05
+MAX_SIZE = 10
+# How much the newest pause between two messages says about the next.
+SMOOTHING = 0.1
+# One message after a rest does not tell of more: with these two, about twenty in quick succession do.
+LONGEST_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """How fast messages come.
+
+    >>> busy = Arrivals(last_s=100.0, pause_s=0.01)
+    >>> busy.wait_s()
+    0.05
+    >>> busy.after(160.0).wait_s()  # the first after a minute
+    0.0
+    """
+
+    last_s: float = 0.0
+    pause_s: float = LONGEST_PAUSE_S
+
+    def after(self, now_s: float) -> Arrivals:
+        """Return what is known after a message."""
+        pause_s = min(now_s - self.last_s, LONGEST_PAUSE_S)
+        return Arrivals(now_s, self.pause_s + SMOOTHING * (pause_s - self.pause_s))
+
+    def wait_s(self) -> float:
+        """Return how long a message is worth being held back: not at all if fewer than two more would come."""
+        return MAX_WAIT_S if 2 * self.pause_s <= MAX_WAIT_S else 0.0
+
+
+class Gather(Generic[Message, Outcome]):
+    """Safe to share between threads.
+
+    Args:
+        send: sends messages and returns an outcome for each, in order.
+    """
+
+    def __init__(self, send: Callable[[Sequence[Message]], Sequence[Outcome]]) -> None:
+        self._send = send
+        self._changed = threading.Condition()
+        self._waiting: list[tuple[Message, Future[Outcome]]] = []
+        self._has_leader = False
+        self._arrivals = Arrivals()
+
+    def send(self, message: Message) -> Outcome:
+        """Send a message, perhaps with others'.
+
+        Raises:
+            Exception: what `send` raised.
+        """
+        future: Future[Outcome] = Future()
+        with self._changed:
+            self._arrivals = self._arrivals.after(time.monotonic())
+            self._waiting.append((message, future))
+            if self._has_leader:
+                self._changed.notify_all()
+                leads = False
+            else:
+                leads = self._has_leader = True
+        if leads:
+            self._lead()
+        return future.result()
+
+    def _lead(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) >= MAX_SIZE, self._arrivals.wait_s())
+            taken, self._waiting = self._waiting, []
+            self._has_leader = False
+        try:
+            outcomes = self._send([message for message, _future in taken])
+        except Exception as error:  # noqa: BLE001 - each of those who wait for it raises it
+            for _message, future in taken:
+                future.set_exception(error)
+        else:
+            for (_message, future), outcome in zip(taken, outcomes, strict=True):
+                future.set_result(outcome)
