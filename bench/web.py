@@ -48,7 +48,8 @@ class Round:
         done_s: until the last photo had a result.
         statuses: answers, by HTTP status.
         lost: photos without a result at the deadline, and requests without an answer.
-        peak_bytes: the web processes' peak resident memory.
+        base_bytes: the web processes' resident memory before.
+        peak_bytes: its peak.
         uploaded_bytes: of all photos.
     """
 
@@ -58,6 +59,7 @@ class Round:
     done_s: float
     statuses: dict[int, int]
     lost: int
+    base_bytes: int
     peak_bytes: int
     uploaded_bytes: int
 
@@ -142,7 +144,7 @@ def one_round(client: Uploader, peak: Peak, what: str, photos: Sequence[Photo]) 
         "sync": [lambda photo=photo: client.upload(photo) for photo in photos[:SYNCHRONOUS]],  # type: ignore[misc]
     }
     sent = photos[:SYNCHRONOUS] if what == "sync" else photos
-    peak.reset()
+    base_bytes = peak.reset()
     with ThreadPoolExecutor(len(calls[what])) as pool:
         begin_s = time.monotonic()
         answers = [future.result() for future in [pool.submit(call) for call in calls[what]]]
@@ -155,7 +157,7 @@ def one_round(client: Uploader, peak: Peak, what: str, photos: Sequence[Photo]) 
         done_s = time.monotonic() - begin_s
     lost = len(waiting) + len(sent) - len(ids)
     size = sum(len(data) for _name, data in sent)
-    return Round(what, len(sent), upload_s, done_s, dict(statuses), lost, peak.read_bytes(), size)
+    return Round(what, len(sent), upload_s, done_s, dict(statuses), lost, base_bytes, peak.read_bytes(), size)
 
 
 @dataclass
@@ -164,10 +166,11 @@ class Peak:
 
     processes: Sequence[psutil.Process]
 
-    def reset(self) -> None:
-        """Begin anew: https://docs.kernel.org/filesystems/proc.html, clear_refs."""
+    def reset(self) -> int:
+        """Begin anew (https://docs.kernel.org/filesystems/proc.html, clear_refs); return what is resident now."""
         for process in self.processes:
             Path(f"/proc/{process.pid}/clear_refs").write_text("5", encoding="ascii")
+        return self.read_bytes()
 
     def read_bytes(self) -> int:
         """Return the sum since then."""
@@ -182,13 +185,13 @@ def _status(process: psutil.Process) -> list[str]:
 def _print(name: str, rounds: Sequence[Round]) -> None:
     print(f"\n{name}")
     print(
-        f"{'way':6} {'photos':>6} {'MB':>5} {'upload s':>8} {'/s':>6} {'done s':>7} {'peak MB':>8} {'lost':>5}  answers"
+        f"{'way':6} {'photos':>6} {'MB':>5} {'upload s':>8} {'/s':>6} {'done s':>7} {'base MB':>8} {'peak MB':>8} {'lost':>5}  answers"
     )
     for one in rounds:
         answers = ", ".join(f"{count} × {status}" for status, count in sorted(one.statuses.items()))
         print(
             f"{one.what:6} {one.photos:6} {one.uploaded_bytes / MIB:5.0f} {one.upload_s:8.2f} {one.uploads_per_s:6.0f} "
-            f"{one.done_s:7.2f} {one.peak_bytes / MIB:8.0f} {one.lost:5}  {answers}",
+            f"{one.done_s:7.2f} {one.base_bytes / MIB:8.0f} {one.peak_bytes / MIB:8.0f} {one.lost:5}  {answers}",
             flush=True,
         )
 

@@ -15,19 +15,25 @@ class Figures:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.photos = Counter("web_photos", "photos, by what became of them", ["outcome"], registry=registry)
         self.refused = Counter("web_refused", "requests refused with 503, by reason", ["reason"], registry=registry)
-        self.busy = Gauge("web_busy", "requests that upload or wait for results now", ["what"], registry=registry)
+        self.busy = Gauge(
+            "web_busy",
+            "requests that upload or wait for results now",
+            ["what"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
 
 
 def register(app: Flask, *, uploads: Slots, waiting: Slots) -> None:
     """Measure the app's requests and serve the figures.
 
-    They are one process's: with WEB_WORKERS above 1 each answer is from one of them.
+    With WEB_WORKERS above 1 they are the sum over all processes, whichever is asked (see webapp.serving).
     """
     registry = CollectorRegistry()
     PrometheusMetrics(app, registry=registry, group_by="endpoint", defaults_prefix="web")
     figures = app.extensions["figures"] = Figures(registry)
-    figures.busy.labels("uploads").set_function(lambda: uploads.used)
-    figures.busy.labels("waiting").set_function(lambda: waiting.used)
+    uploads.changed = figures.busy.labels("uploads").set
+    waiting.changed = figures.busy.labels("waiting").set
 
 
 def refused(reason: str) -> None:

@@ -41,14 +41,14 @@ worker_tmp_dir = SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None  # noqa
 
 # Each process writes its figures into files here; whichever is asked for /metrics adds them up. prometheus_client looks
 # for the folder when it is imported: https://prometheus.github.io/client_python/multiprocess/
-FIGURES = "PROMETHEUS_MULTIPROC_DIR"
-if workers > 1:
-    os.environ[FIGURES] = tempfile.mkdtemp(prefix="web-figures-", dir=worker_tmp_dir)
+figures_dir = tempfile.mkdtemp(prefix="web-figures-", dir=worker_tmp_dir) if workers > 1 else ""
+if figures_dir:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures_dir
 
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Leave a process that has ended out of what is counted now."""
-    if FIGURES in os.environ:
+    if figures_dir:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.pid)
@@ -56,5 +56,5 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 def on_exit(_server: Any) -> None:
     """Remove the figures of a server that ends."""
-    if FIGURES in os.environ:
-        shutil.rmtree(os.environ[FIGURES])
+    if figures_dir:
+        shutil.rmtree(figures_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 
 class Overloaded(Exception):
@@ -20,6 +21,10 @@ class Overloaded(Exception):
 class Slots:
     """So much of something, taken and given back. Safe to share between threads.
 
+    Args:
+        limit: how much there is.
+        changed: is told how much is used whenever that changes.
+
     >>> slots = Slots(2)
     >>> slots.take(2), slots.take(1), slots.used
     (True, False, 2)
@@ -28,8 +33,9 @@ class Slots:
     0
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, changed: Callable[[int], object] = int) -> None:
         self.limit = limit
+        self.changed = changed
         self.used = 0
         self._lock = threading.Lock()
 
@@ -39,9 +45,11 @@ class Slots:
             if self.used + amount > self.limit:
                 return False
             self.used += amount
+            self.changed(self.used)
             return True
 
     def give_back(self, amount: int = 1) -> None:
         """Give back what was taken."""
         with self._lock:
             self.used -= amount
+            self.changed(self.used)
