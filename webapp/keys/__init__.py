@@ -66,7 +66,7 @@ def digest_of(key: str) -> str:
     """Return the hash that a key is known by.
 
     >>> digest_of("ec_example")[:16]
-    'e2d3bb4ed9a8a7e1'
+    '1e2fb22ed4a50cfd'
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
