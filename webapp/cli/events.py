@@ -23,14 +23,16 @@ def parse(chunks: Iterable[bytes]) -> Iterator[Event]:
     >>> list(parse([b"event: end\nda", b"ta: {}\n\n: here\n\nevent: cut"]))
     [Event(name='end', data='{}'), Event(name='', data='')]
     """
-    name, data = "", []
+    name = ""
+    data: list[str] = []
     for line in _lines(chunks):
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:
             if data:
                 yield Event(name or "message", "\n".join(data))
-            name, data = "", []
+            name = ""
+    data: list[str] = []
         elif not field:
             yield Event("")
         elif field == "event":
