@@ -38,6 +38,7 @@ const uploader = new Uploader({
 
 const changed = new Set();
 let drawing;
+let nodes; // by state, if that is known
 
 store.addEventListener("change", (event) => {
   changed.add(event.detail);
@@ -63,6 +64,7 @@ function drawFigures(counts) {
   byId("counts").textContent = summary(counts);
   byId("result-bar").value = done / counts.photos;
   byId("result-text").textContent = `${done} of ${counts.photos}`;
+  byId("no-node").hidden = !(counts.waiting && nodes && !nodes.ready);
   byId("retry-all").hidden = store.photos.filter(mayBeRetried).length < 2;
   drawUpload();
   const figures = { "": counts.photos, SUCCESS: counts.succeeded, WAITING: counts.waiting, FAILURE: counts.failed };
@@ -101,8 +103,15 @@ tools.addEventListener("input", draw);
 tools.addEventListener("submit", (event) => event.preventDefault());
 byId("show-all").addEventListener("click", () => {
   tools.reset();
+  tools.elements.text.focus();
   draw();
 });
+
+// Leads the keyboard to something that is no control.
+function focus(element) {
+  element.tabIndex = -1;
+  element.focus();
+}
 
 // --- photos go out
 
@@ -115,15 +124,20 @@ function send(files) {
 
 const mayBeRetried = (photo) => photo.state === FAILURE && photo.mayRetry;
 
-async function retry(photo) {
-  store.change(photo, { state: READY, error: "" });
+async function retry(photos) {
+  photos.forEach((photo) => store.change(photo, { state: READY, error: "" }));
+  const found = await Promise.all(photos.map(hasFile));
+  uploader.send(photos.filter((_, place) => found[place]));
+}
+
+// After a reload the browser has the photo no longer; the server does.
+async function hasFile(photo) {
   try {
-    // After a reload the browser has the photo no longer; the server does.
-    const file = photo.file ?? await getFile(`photos/${photo.id}`, photo.name);
-    store.change(photo, { file });
-    uploader.send([photo]);
+    store.change(photo, { file: photo.file ?? await getFile(`photos/${photo.id}`, photo.name) });
+    return true;
   } catch (error) {
     store.change(photo, { state: FAILURE, error: error.message });
+    return false;
   }
 }
 
@@ -148,9 +162,14 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   });
 }
 list.addEventListener("click", (event) => {
-  if (event.target.matches(".retry")) retry(cards.photoOf(event.target));
+  if (!event.target.matches(".retry")) return;
+  focus(event.target.closest(".card")); // the button goes
+  retry([cards.photoOf(event.target)]);
 });
-byId("retry-all").addEventListener("click", () => store.photos.filter(mayBeRetried).forEach(retry));
+byId("retry-all").addEventListener("click", () => {
+  focus(byId("results-title"));
+  retry(store.photos.filter(mayBeRetried));
+});
 window.addEventListener("beforeunload", (event) => {
   if (uploader.busy) event.preventDefault();
 });
@@ -196,7 +215,9 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 showLeftNotice();
 if (results.dataset.batch) openBatch(results.dataset.batch);
 else listRecent(byId("recent"));
-if (byId("strip")) watchStatus(byId("strip"), (model) => {
-  byId("model-note").hidden = model !== byId("model-note").dataset.model;
+if (byId("strip")) watchStatus(byId("strip"), (status) => {
+  byId("model-note").hidden = status.model !== byId("model-note").dataset.model;
+  nodes = status.nodes;
+  draw();
 });
 if (byId("reset")) offerReset(byId("reset-open"), byId("reset"), forget);

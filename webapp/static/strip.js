@@ -12,14 +12,14 @@ function nodes(byState) {
   return some.map(([state, number]) => `${number} ${state}`).join(", ") || "none";
 }
 
-export function watchStatus(strip, onModel) {
+export function watchStatus(strip, onStatus) {
   const write = (name, text) => { strip.querySelector(`#strip-${name}`).textContent = text; };
   const show = (status) => {
     write("queue", queue(status.queue));
     write("nodes", nodes(status.nodes));
     write("model", status.model ?? UNKNOWN);
     strip.hidden = false;
-    if (status.model) onModel(status.model);
+    onStatus(status);
   };
   const unknown = () => { for (const name of ["queue", "nodes", "model"]) write(name, UNKNOWN); };
   const tick = async () => {

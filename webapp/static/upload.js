@@ -55,7 +55,9 @@ export class Uploader {
   send(photos) {
     if (!this.busy) this.bytes = this.sentBytes = 0;
     this.bytes += photos.reduce((sum, photo) => sum + photo.file.size, 0);
-    this.#waiting.push(...pieces(photos, { first: !this.busy, ...this.#limits }));
+    const isNew = (photo) => !photo.id;
+    const groups = [photos.filter(isNew), photos.filter((photo) => !isNew(photo))];
+    this.#waiting.push(...groups.flatMap((group) => pieces(group, { first: !this.busy, ...this.#limits })));
     this.#start();
   }
 
@@ -92,10 +94,16 @@ export class Uploader {
       counted = size * share;
       this.#onProgress();
     };
-    const path = this.batchId ? `classify?batch=${this.batchId}` : "classify";
-    const answer = await postFiles(path, photos.map((photo) => photo.file), count);
+    const answer = await postFiles(this.#path(photos), photos.map((photo) => photo.file), count);
     count(BUSY.includes(answer.status) ? 0 : 1);
     return answer;
+  }
+
+  // Photos that were in the batch before and failed are replaced: either all of a piece or none.
+  #path(photos) {
+    if (!this.batchId) return "classify";
+    const replaced = photos.filter((photo) => photo.id).map((photo) => ["replaces", photo.id]);
+    return `classify?${new URLSearchParams([["batch", this.batchId], ...replaced])}`;
   }
 
   async #pause(forS) {
