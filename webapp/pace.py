@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from werkzeug.exceptions import RequestTimeout
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SOCKET = "gunicorn.socket"
+# What webapp.worker puts beside it: ends the connection after the answer.
+CLOSE = "webapp.close"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -49,13 +51,22 @@ class Pace:
 
 
 class PacedInput(io.RawIOBase):
-    """The body of a request, from a client that keeps pace."""
+    """The body of a request, from a client that keeps pace.
+
+    Attributes:
+        unread: whether there is, or may be, more of it.
+    """
 
     def __init__(
-        self, stream: IO[bytes], sock: socket.socket, deadlines: Deadlines, pace: Pace, *, expects_continue: bool
+        self, stream: IO[bytes], sock: socket.socket, deadlines: Deadlines, pace: Pace, *, head: Mapping[str, Any]
     ) -> None:
         self._stream, self._sock, self._deadlines, self._pace = stream, sock, deadlines, pace
-        self._expects_continue = expects_continue
+        length = head.get("CONTENT_LENGTH")
+        self._length = int(length) if length else None
+        self.unread = bool(self._length) or "HTTP_TRANSFER_ENCODING" in head
+        # Clients of HTTP/1.0 do not know the answer; webapp.worker keeps gunicorn from giving it too early.
+        expected = str(head.get("HTTP_EXPECT", "")).lower()
+        self._expects_continue = expected == "100-continue" and head["SERVER_PROTOCOL"] == "HTTP/1.1"
         self._began_s: float | None = None
         self._received_bytes = 0
 
@@ -84,24 +95,29 @@ class PacedInput(io.RawIOBase):
             raise self._pace.too_slow
         buffer[: len(data)] = data
         self._received_bytes += len(data)
+        self.unread = bool(data) and self._received_bytes != self._length
         return len(data)
 
 
 def paced(app: WSGIApplication, deadlines: Deadlines) -> WSGIApplication:
-    """Return `app`, reading its requests at a pace where the server gives it the socket."""
+    """Return `app`, reading its requests at a pace where the server gives it the socket.
+
+    An answer that is given before the body was read ends the connection, and says so: what is still on its way would
+    look like the next request.
+    """
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         sock = environ.get(SOCKET)
-        if sock is not None:
-            environ["wsgi.input"] = PacedInput(
-                environ["wsgi.input"], sock, deadlines, Pace(), expects_continue=_expects_continue(environ)
-            )
-        return app(environ, start_response)
+        if sock is None:
+            return app(environ, start_response)
+        body = PacedInput(environ["wsgi.input"], sock, deadlines, Pace(), head=environ)
+        environ["wsgi.input"] = body
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            if body.unread:
+                environ[CLOSE]()
+            return start_response(status, headers, *error)
+
+        return app(environ, start)
 
     return serve
-
-
-def _expects_continue(environ: WSGIEnvironment) -> bool:
-    # Clients of HTTP/1.0 do not know the answer; webapp.worker keeps gunicorn from giving it too early.
-    expected = str(environ.get("HTTP_EXPECT", "")).lower()
-    return expected == "100-continue" and str(environ["SERVER_PROTOCOL"]) == "HTTP/1.1"

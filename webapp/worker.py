@@ -13,6 +13,7 @@ from typing import Any
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from webapp.deadlines import deadlines
+from webapp.pace import CLOSE
 from webapp.stopping import stopping
 
 # A request's line and headers are a few kB.
@@ -30,6 +31,17 @@ log = logging.getLogger(__name__)
 
 class Worker(ThreadWorker):
     """Serves requests in threads."""
+
+    def load_wsgi(self) -> None:
+        """Load the app, and let it end connections, which WSGI does not."""
+        super().load_wsgi()
+        app = self.wsgi
+
+        def serve(environ: dict[str, Any], start_response: Any) -> Any:
+            environ[CLOSE] = start_response.__self__.force_close  # of gunicorn's Response
+            return app(environ, start_response)
+
+        self.wsgi = serve
 
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection to a thread once there is something to read, not before: many are opened in advance."""

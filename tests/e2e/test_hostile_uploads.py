@@ -256,3 +256,5 @@ def test_a_queue_that_is_too_long_takes_no_more(web: Web, photo: bytes) -> None:
     assert "are waiting already" in answer.json()["error"]
     assert int(answer.headers["Retry-After"]) > 0
     assert requests.get(f"{web.url}/readyz", timeout=20).status_code == 200
+    requests.post(f"{web.url}/reset", timeout=20)
+    wait_until(lambda: not refused(), 10, "room in the queue to be noticed")

@@ -43,9 +43,10 @@ def cutting(deadlines: Deadlines) -> Iterator[None]:
         thread.join()
 
 
-def body(server: socket.socket, pace: Pace, deadlines: Deadlines, *, expects_continue: bool = False) -> PacedInput:
+def body(server: socket.socket, pace: Pace, deadlines: Deadlines, **head: str) -> PacedInput:
     """Return the body that comes in at the server's end."""
-    return PacedInput(server.makefile("rb", buffering=0), server, deadlines, pace, expects_continue=expects_continue)
+    stream = server.makefile("rb", buffering=0)
+    return PacedInput(stream, server, deadlines, pace, head={"SERVER_PROTOCOL": "HTTP/1.1", **head})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_client_is_told_to_go_on_only_when_its_body_is_wanted(pair: tuple[sock
     """Before the first read nothing is sent; then 100 Continue, once."""
     client, server = pair
     client.settimeout(0.05)
-    reader = body(server, PATIENT, Deadlines(), expects_continue=True)
+    reader = body(server, PATIENT, Deadlines(), HTTP_EXPECT="100-continue")
     with pytest.raises(TimeoutError):
         client.recv(100)
     client.sendall(b"photo")
@@ -105,3 +106,20 @@ def test_only_what_is_overdue_is_cut(pair: tuple[socket.socket, socket.socket]) 
         assert deadlines.cut_overdue() == 1
     assert (later.passed, now.passed) == (False, True)
     assert deadlines.cut_overdue() == 0
+
+
+def test_a_body_is_unread_until_all_of_it_has_come(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Whoever answers before knows that the connection cannot be used again."""
+    client, server = pair
+    client.sendall(b"photo")
+    reader = body(server, PATIENT, Deadlines(), CONTENT_LENGTH="5")
+    seen = [reader.unread]
+    for _ in range(2):
+        reader.read(4)
+        seen.append(reader.unread)
+    assert seen == [True, True, False]
+
+
+def test_a_request_without_a_body_has_nothing_unread(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Its connection is kept."""
+    assert not body(pair[1], PATIENT, Deadlines()).unread
