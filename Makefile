@@ -22,7 +22,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 	@.venv-emulators/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-.PHONY: help install run smoke test fuzz simulate drill-burst drill-elastic bench bench-requests check fmt lock
+.PHONY: help install run smoke test fuzz simulate drill-burst drill-elastic bench bench-requests bench-web check fmt lock
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
@@ -54,6 +54,9 @@ bench: install ## the whole service against a bare loop over the model, on this 
 
 bench-requests: install ## count AWS requests a task, stock Celery against this (5 min)
 	@$(PY) -m bench.requests
+
+bench-web: install ## uploads a second and the web process's memory: 416 photos at once, 300 people waiting (1 min)
+	@$(PY) -m bench.web
 
 check: install ## lint, check types and architecture
 	@$(BIN)/ruff check .

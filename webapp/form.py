@@ -42,8 +42,13 @@ def files() -> list[FileStorage]:
     return found
 
 
-def take(received: Sequence[FileStorage], batch_id: str = "") -> taking.Taken:
+def take(received: Sequence[FileStorage], batch_id: str = "", replaced: Sequence[str] = ()) -> taking.Taken:
     """Judge files, store the good ones and queue them; the disk space of all is given back.
+
+    Args:
+        received: the files.
+        batch_id: the batch to add them to; a new one without.
+        replaced: for each file, the photo of the batch whose place it takes; or nothing.
 
     Raises:
         NotFound: there is no batch `batch_id` to add to.
@@ -51,8 +56,8 @@ def take(received: Sequence[FileStorage], batch_id: str = "") -> taking.Taken:
     """
     verdicts = [_judge(file) for file in received]
     uploads = [
-        tasks_api.Upload(verdict.name, verdict.content_type, verdict.file, verdict.size_bytes)
-        for verdict in verdicts
+        tasks_api.Upload(verdict.name, verdict.content_type, verdict.file, verdict.size_bytes, replaces=instead_of)
+        for verdict, instead_of in zip(verdicts, replaced or [""] * len(verdicts), strict=True)
         if isinstance(verdict, Accepted)
     ]
     if not uploads:

@@ -99,6 +99,42 @@ def test_photos_can_be_added_to_a_batch(client: Client, three: dict[str, bytes])
     assert sum(kind == "result" for kind, _ in events(client, taken["batch_url"])) == 4
 
 
+def test_a_photo_can_take_the_place_of_another(client: Client, three: dict[str, bytes]) -> None:
+    """Sent again it stands where the other stood, which is gone from the batch."""
+    taken = client.post(*three.items()).json()
+    second = taken["tasks"][1]["id"]
+    again = client.post(
+        ("again.jpg", three[next(iter(three))]), params={"batch": taken["batch_id"], "replaces": second}
+    )
+    assert again.status_code == 202
+    names = list(three)
+    shown = get(client, taken["batch_url"]).json()["results"]
+    assert [one["name"] for one in shown] == [names[0], "again.jpg", names[2]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        pytest.param({"replaces": ["{photo}"]}, 400, id="without-a-batch"),
+        pytest.param({"batch": "{batch}", "replaces": ["{photo}", "{photo}"]}, 400, id="more-than-came"),
+        pytest.param({"batch": "{batch}", "replaces": ["../x"]}, 404, id="no-photo"),
+    ],
+)
+def test_what_cannot_be_replaced_is_refused(
+    client: Client, three: dict[str, bytes], parameters: dict[str, str | list[str]], status: int
+) -> None:
+    """Nothing is taken then."""
+    taken = client.post(*three.items()).json()
+    known = {"batch": taken["batch_id"], "photo": taken["tasks"][0]["id"]}
+    filled = [
+        (name, value.format(**known))
+        for name, values in parameters.items()
+        for value in ([values] if isinstance(values, str) else values)
+    ]
+    assert client.post(("again.jpg", three[next(iter(three))]), params=filled).status_code == status
+    assert get(client, taken["batch_url"]).json()["counts"]["photos"] == 3
+
+
 def test_nothing_can_be_added_to_a_batch_that_does_not_exist(client: Client, three: dict[str, bytes]) -> None:
     """404, and the photos are not taken."""
     answer = client.post(*three.items(), params={"batch": "000000-e6aff5dc2b1-0a1b2c3-0123456789abcdef"})
