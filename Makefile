@@ -70,7 +70,7 @@ fmt: install ## format the code and mend what can be mended
 
 lock: install ## pin requirements*.in to requirements*.txt
 	@# Without its local version ("+cpu") torch's pin holds on every machine, whichever build it gets.
-	@for part in requirements requirements-dev local/requirements; do \
+	@for part in requirements requirements-runtimes requirements-dev local/requirements; do \
 		$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-annotate \
 			--output-file $$part.txt $$part.in && sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' $$part.txt || exit 1; \
 	done

@@ -101,6 +101,7 @@ def engine() -> Engine:
         device=settings.device,
         download=download,
         precision=settings.model_precision,
+        runtime=settings.model_runtime,
     )
     classifier.warm_up()
     limits = WindowLimits(settings.batch_size, settings.batch_wait_s)

@@ -138,6 +138,11 @@ class Settings(EnvironmentSettings):
         alias="MODEL_PRECISION",
         description="numbers that the model computes in; `auto`: fp32 on the CPU, fp16 on CUDA",
     )
+    model_runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = Field(
+        "auto",
+        alias="MODEL_RUNTIME",
+        description="library that runs the model; `auto`: torch. The others: requirements-runtimes.txt",
+    )
     batch_size: int = Field(
         8, alias="BATCH_SIZE", ge=1, le=1024, description="most photos that the model looks at together"
     )

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
+
+from tasks.inference.runtime import Runtime
 
 TOP = 5
 
-# What `auto` stands for, by device. On a GPU half precision halves the memory traffic and uses the tensor cores. On
-# a CPU it pays only where the CPU multiplies such numbers itself (AMX), and answers differ in the third digit.
-AUTO_PRECISION = {"cuda": "fp16", "cpu": "fp32"}
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
-Transform = Callable[[Image.Image], Tensor]
+Crop = Callable[[Image.Image], Tensor]
 
 
 @dataclass(frozen=True)
@@ -35,57 +30,43 @@ class Classifier:
 
     Args:
         name: what results call the model.
-        net: maps (N, 3, side, side) to scores (N, len(labels)).
-        transform: maps an RGB image to a tensor (3, side, side).
+        runtime: runs the network, which has a score for each label.
+        crop: maps an RGB image to the pixels that the network looks at, (side, side, 3), uint8.
         input_side_px: the side.
         labels: the names of the outputs.
-        device: where the network runs, ``cpu`` or ``cuda``.
-        precision: of the network's numbers; ``auto`` for half precision on CUDA and full precision on the CPU.
     """
 
-    def __init__(
-        self,
-        name: str,
-        net: nn.Module,
-        *,
-        transform: Transform,
-        input_side_px: int,
-        labels: tuple[str, ...],
-        device: str,
-        precision: Precision = "auto",
-    ) -> None:
+    def __init__(self, name: str, runtime: Runtime, *, crop: Crop, input_side_px: int, labels: tuple[str, ...]) -> None:
         self.name = name
         self.input_side_px = input_side_px
         self.labels = labels
-        self._transform = transform
-        self._device = torch.device(device)
-        self._dtype = PRECISIONS[AUTO_PRECISION[self._device.type] if precision == "auto" else precision]
-        self._net = net.eval().to(self._device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+        self._runtime = runtime
+        self._crop = crop
 
     def preprocess(self, image: Image.Image) -> Tensor:
         """Turn an RGB image of any size into what `predict` takes."""
-        return self._transform(image)
+        return self._crop(image)
 
-    @torch.inference_mode()
     def predict(self, batch: Sequence[Tensor]) -> list[Prediction]:
         """Return a prediction for each preprocessed image, in order.
 
         Raises:
             RuntimeError: the network gave another number of answers than there were images.
         """
-        images = torch.stack(list(batch)).to(self._device, self._dtype, memory_format=torch.channels_last)
-        scores = self._net(images)
+        scores = self._runtime.scores(torch.stack(list(batch)))
         if len(scores) != len(batch):
             raise RuntimeError(f"{self.name} gave {len(scores)} answers for {len(batch)} images")
-        values, indices = scores.float().softmax(1).topk(min(TOP, len(self.labels)))
+        values, indices = scores.softmax(1).topk(min(TOP, len(self.labels)))
         return [
             self._prediction(probabilities, places)
             for probabilities, places in zip(values.tolist(), indices.tolist(), strict=True)
         ]
 
-    def warm_up(self) -> None:
-        """Run the network once, so that the first photo does not pay for what torch sets up on first use."""
-        self.predict([torch.zeros(3, self.input_side_px, self.input_side_px)])
+    def warm_up(self, largest_batch: int = 1) -> None:
+        """Run the network, so that the first photos do not pay for what a runtime sets up for each batch size."""
+        blank = torch.zeros(self.input_side_px, self.input_side_px, 3, dtype=torch.uint8)
+        for size in range(1, largest_batch + 1):
+            self.predict([blank] * size)
 
     def _prediction(self, probabilities: list[float], places: list[int]) -> Prediction:
         top = tuple((self.labels[place], value) for value, place in zip(probabilities, places, strict=True))

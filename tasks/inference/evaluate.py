@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from tasks.inference.classifier import PRECISIONS, Classifier
+from tasks.inference.classifier import Classifier
 from tasks.inference.dataset import MAX_PIXELS, DatasetError, class_names, labelled_files
 from tasks.inference.decode import decode
 from tasks.inference.errors import BadImage, ModelError
 from tasks.inference.registry import BUNDLED, load_classifier
+from tasks.inference.runtime import PRECISIONS, RUNTIMES
 
 BATCH = 200
 
@@ -79,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--weights", default="", help="a file; empty: the model's own")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", *PRECISIONS), default="auto")
+    parser.add_argument("--runtime", choices=("auto", *RUNTIMES), default="auto")
     options = parser.parse_args(argv)
     try:
         classifier = load_classifier(
@@ -87,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             device=options.device,
             download=_refuse,
             precision=options.precision,
+            runtime=options.runtime,
         )
         answers = evaluate(classifier, options.data, options.split)
     except (BadImage, DatasetError, ModelError, OSError) as error:

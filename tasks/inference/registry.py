@@ -12,14 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import nn
 
 from tasks.inference.checkpoint import fit, labels_file, read_checkpoint
-from tasks.inference.classifier import Classifier, Precision
+from tasks.inference.classifier import Classifier
 from tasks.inference.errors import ModelError
 from tasks.inference.folding import fold_batch_norms
-from tasks.inference.network import SIDE_PX, EverydayNet
-from tasks.inference.preprocess import everyday10_transform
+from tasks.inference.network import MEAN, SIDE_PX, STD, EverydayNet
+from tasks.inference.preprocess import CentreCrop, everyday10_pixels
+from tasks.inference.runtime import Device, Execution, Precision, RuntimeName, start
+from tasks.inference.runtime_net import Normalisation
 from tasks.inference.torchvision_ops import import_torchvision
 
 BUNDLED = "everyday10"
@@ -32,7 +35,13 @@ Download = Callable[[str], Path]
 
 
 def load_classifier(
-    name: str, *, weights: str, device: str, download: Download, precision: Precision = "auto"
+    name: str,
+    *,
+    weights: str,
+    device: Device,
+    download: Download,
+    precision: Precision = "auto",
+    runtime: RuntimeName = "auto",
 ) -> Classifier:
     """Load the model `name`, ready to classify.
 
@@ -40,42 +49,36 @@ def load_classifier(
         name: ``everyday10`` or a torchvision classifier, e.g. ``resnet18``.
         weights: a file (.pth or .safetensors), an ``s3://`` URL of one, or the name of a member of the model's
             weights enum; empty for the bundled weights, or the enum's default.
-        device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one.
+        device: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is one and the runtime uses it.
         download: fetches a URL that is not torchvision's own, returns the local file.
         precision: of the network's numbers; ``auto`` for half precision on CUDA and full precision on the CPU.
+        runtime: the library that runs it; ``auto`` for torch.
 
     Raises:
-        ModelError: no such model, or its weights cannot be had or do not fit; the message says what to do.
+        ModelError: no such model, its weights cannot be had or do not fit, or the runtime is not there or cannot run
+            it; the message says what to do.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    execution = Execution(runtime, device, precision)
     if "://" in weights:
         weights = str(download(weights))
     if name == BUNDLED:
         path = Path(weights) if weights else BUNDLED_WEIGHTS
-        return _bundled(path, device, precision)
-    return _torchvision(name, weights, device, precision)
+        return _bundled(path, execution)
+    return _torchvision(name, weights, execution)
 
 
-def _bundled(path: Path, device: str, precision: Precision) -> Classifier:
+def _bundled(path: Path, execution: Execution) -> Classifier:
     checkpoint = read_checkpoint(path)
     labels = checkpoint.labels
     if not labels:
         raise ModelError(f"{path}: no labels in the file's metadata; train it with tasks.inference.train")
     net = EverydayNet(len(labels))
     fit(net, checkpoint.state, path)
-    return Classifier(
-        BUNDLED,
-        net,
-        transform=everyday10_transform,
-        input_side_px=SIDE_PX,
-        labels=labels,
-        device=device,
-        precision=precision,
-    )
+    runtime = start(net, Normalisation(MEAN, STD), SIDE_PX, execution)
+    return Classifier(BUNDLED, runtime, crop=everyday10_pixels, input_side_px=SIDE_PX, labels=labels)
 
 
-def _torchvision(name: str, weights: str, device: str, precision: Precision) -> Classifier:
+def _torchvision(name: str, weights: str, execution: Execution) -> Classifier:
     import_torchvision()
     from torchvision import models
 
@@ -90,17 +93,12 @@ def _torchvision(name: str, weights: str, device: str, precision: Precision) -> 
     else:
         member = enum[weights] if weights else enum.DEFAULT
         net, labels = _from_the_web(models, name, member), tuple(member.meta["categories"])
-    net = fold_batch_norms(net)
-    side_px: int = member.transforms.keywords["crop_size"]
-    return Classifier(
-        name,
-        net,
-        transform=member.transforms(),
-        input_side_px=side_px,
-        labels=labels,
-        device=device,
-        precision=precision,
-    )
+    preset = member.transforms()
+    (side_px,), (resize_px,) = preset.crop_size, preset.resize_size
+    crop = CentreCrop(resize_px, side_px, Image.Resampling[preset.interpolation.name])
+    normalisation = Normalisation(tuple(preset.mean), tuple(preset.std))
+    runtime = start(fold_batch_norms(net), normalisation, side_px, execution)
+    return Classifier(name, runtime, crop=crop, input_side_px=side_px, labels=labels)
 
 
 def _from_the_web(models: types.ModuleType, name: str, member: object) -> nn.Module:

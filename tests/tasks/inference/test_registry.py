@@ -20,7 +20,7 @@ from tasks.inference.registry import load_classifier
 from tasks.inference.torchvision_ops import import_torchvision
 
 import_torchvision()
-from torchvision import models  # noqa: E402 - only after its import has been made to work
+from torchvision import models, transforms  # noqa: E402 - only after its import has been made to work
 
 
 def no_download(url: str) -> Path:
@@ -38,6 +38,12 @@ def seeded(name: str, **options: object) -> torch.nn.Module:
     torch.manual_seed(0)
     net: torch.nn.Module = models.get_model(name, weights=None, **options)
     return net.eval()
+
+
+def torchvision_normalised(pixels: torch.Tensor, mean: list[float], std: list[float]) -> torch.Tensor:
+    """Return pixels (side, side) of three channels as torchvision hands them to a network."""
+    normalised: torch.Tensor = transforms.functional.normalize(pixels / 255, mean, std)
+    return normalised
 
 
 @pytest.fixture
@@ -135,7 +141,9 @@ def test_weights_in_torchs_cache_need_no_network(monkeypatch: pytest.MonkeyPatch
     torch.save(net.state_dict(), path)
     classifier = load("mobilenet_v3_large", member)
     image = Image.effect_noise((300, 400), 80).convert("RGB")
-    torch.testing.assert_close(classifier.preprocess(image), weights.transforms()(image))
+    preset = weights.transforms()
+    pixels = classifier.preprocess(image).permute(2, 0, 1)
+    torch.testing.assert_close(torchvision_normalised(pixels, preset.mean, preset.std), preset(image))
     assert classifier.labels == tuple(weights.meta["categories"])
 
 
