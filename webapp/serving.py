@@ -51,7 +51,7 @@ def child_exit(_server: Any, worker: Any) -> None:
     if figures_dir:
         from prometheus_client.multiprocess import mark_process_dead
 
-        mark_process_dead(worker.pid)
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it has no annotations
 
 
 def on_exit(_server: Any) -> None:

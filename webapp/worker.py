@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 class Worker(ThreadWorker):
     """Serves requests in threads."""
 
+    wsgi: Any
+
     def load_wsgi(self) -> None:
         """Load the app, and let it end connections, which WSGI does not."""
         super().load_wsgi()

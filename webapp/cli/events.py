@@ -32,7 +32,7 @@ def parse(chunks: Iterable[bytes]) -> Iterator[Event]:
             if data:
                 yield Event(name or "message", "\n".join(data))
             name = ""
-    data: list[str] = []
+            data = []
         elif not field:
             yield Event("")
         elif field == "event":
