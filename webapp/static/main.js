@@ -64,7 +64,7 @@ function drawFigures(counts) {
   byId("counts").textContent = summary(counts);
   byId("result-bar").value = done / counts.photos;
   byId("result-text").textContent = `${done} of ${counts.photos}`;
-  byId("no-node").hidden = !(counts.waiting && nodes && !nodes.ready);
+  byId("no-node").hidden = !(counts.waiting > counts.unsent && nodes && !nodes.ready);
   byId("retry-all").hidden = store.photos.filter(mayBeRetried).length < 2;
   drawUpload();
   const figures = { "": counts.photos, SUCCESS: counts.succeeded, WAITING: counts.waiting, FAILURE: counts.failed };
@@ -215,7 +215,7 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 showLeftNotice();
 if (results.dataset.batch) openBatch(results.dataset.batch);
 else listRecent(byId("recent"));
-if (byId("strip")) watchStatus(byId("strip"), (status) => {
+if (byId("strip")) watchStatus(byId("strip"), () => count(store.photos).waiting > 0, (status) => {
   byId("model-note").hidden = status.model !== byId("model-note").dataset.model;
   nodes = status.nodes;
   draw();

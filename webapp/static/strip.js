@@ -2,6 +2,7 @@
 import { getJson } from "./api.js";
 
 const EVERY_MS = 5000;
+const BUSY_EVERY_MS = 1500; // while somebody waits for results here
 const UNKNOWN = "unknown";
 
 const queue = (figures) => (figures ? `${figures.backlog} waiting, ${figures.in_flight} in work` : UNKNOWN);
@@ -12,7 +13,7 @@ function nodes(byState) {
   return some.map(([state, number]) => `${number} ${state}`).join(", ") || "none";
 }
 
-export function watchStatus(strip, onStatus) {
+export function watchStatus(strip, isBusy, onStatus) {
   const write = (name, text) => { strip.querySelector(`#strip-${name}`).textContent = text; };
   const show = (status) => {
     write("queue", queue(status.queue));
@@ -24,7 +25,7 @@ export function watchStatus(strip, onStatus) {
   const unknown = () => { for (const name of ["queue", "nodes", "model"]) write(name, UNKNOWN); };
   const tick = async () => {
     if (!document.hidden) await getJson("status").then(show, unknown);
-    setTimeout(tick, EVERY_MS);
+    setTimeout(tick, isBusy() ? BUSY_EVERY_MS : EVERY_MS);
   };
   tick();
 }
