@@ -133,7 +133,7 @@ def test_what_the_network_lost_is_sent_again_with_a_click(open_page: OpenPage, t
 
 
 def test_a_failed_photo_can_be_tried_again_after_a_reload(open_page: OpenPage, files: list[Path]) -> None:
-    """The browser no longer has the photo then; the service has."""
+    """The browser no longer has the photo then; the service has. What comes of it stands in the old one's place."""
     page = open_page()
     page.set_input_files("#files", files[1:3])
     expect_states(page, SUCCESS=1, FAILURE=1)
@@ -141,8 +141,11 @@ def test_a_failed_photo_can_be_tried_again_after_a_reload(open_page: OpenPage, f
     failed = page.locator(".card[data-state=FAILURE]")
     before = failed.get_attribute("data-id")
     failed.get_by_role("button").click()
+    expect(page.locator(".card").nth(1)).to_be_focused()
     expect(failed).not_to_have_attribute("data-id", str(before), timeout=RESULT_TIMEOUT_MS)
     expect(failed.locator(".reason")).to_contain_text("damaged or incomplete", timeout=RESULT_TIMEOUT_MS)
+    page.reload()
+    expect(page.locator("#counts")).to_have_text("2 photos: 1 classified, 1 failed")
 
 
 def test_a_busy_server_is_asked_again_when_it_says(open_page: OpenPage, thirty: dict[str, bytes]) -> None:
