@@ -199,7 +199,7 @@ def _print(name: str, rounds: Sequence[Round]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1], help="web processes")
-    parser.add_argument("--threads", type=int, nargs="+", default=[64], help="threads of one")
+    parser.add_argument("--threads", type=int, nargs="+", default=[512], help="threads of one")
     parser.add_argument(
         "--rounds",
         nargs="+",
