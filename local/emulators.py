@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EMULATOR_BIN = ROOT / ".venv-emulators" / "bin"
 START_DEADLINE_S = 30.0
 KEEP_ALIVE_S = 75
+STOP_S = 1
 REGION = "us-east-1"
 MINISTACK_SERVICES = "s3,sqs,sns,iam,sts"
 # Any value does: the emulators accept every key unless they enforce IAM.
@@ -84,9 +85,11 @@ class Emulators:
     def _ministack_arguments(self) -> tuple[str, ...]:
         # uvicorn with its compiled parts takes less CPU time than the server that ministack starts by itself; on one
         # machine that time is the workers'.
-        where = ("--host", LOOPBACK, "--port", str(self.aws_port), "--timeout-keep-alive", str(KEEP_ALIVE_S))
+        where = ("--host", LOOPBACK, "--port", str(self.aws_port))
+        # Long polls are open at every stop; nobody waits for them.
+        times = ("--timeout-keep-alive", str(KEEP_ALIVE_S), "--timeout-graceful-shutdown", str(STOP_S))
         quiet = ("--no-server-header", "--no-date-header", "--no-access-log", "--log-level", "warning")
-        return ("ministack.app:app", *where, *quiet)
+        return ("ministack.app:app", *where, *times, *quiet)
 
     def healthy(self) -> bool:
         """Tell whether both emulators answer."""

@@ -33,7 +33,7 @@ from tasks.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-POLL_S = 0.25
+POLL_S = 0.5
 # Less than what `make run` gives this process before it kills it.
 STOP_DEADLINE_S = 15.0
 UP = ("pending", "running")

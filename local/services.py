@@ -55,6 +55,7 @@ class Services:
             "POLL_WAIT_S": "2",
             # Nodes are processes of this machine: they share its cores, come in seconds and cost nothing.
             "MAX_NODES": "2",
+            "WORKER_PROCESSES": "1",
             "TICK_S": "1",
             "CONTROL_TIMEOUT_S": "1",
             "INITIAL_BOOT_S": "5",

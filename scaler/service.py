@@ -117,7 +117,7 @@ class Service:
             lease=self._lease,
             store=DryRunStore() if dry_run else MemoryStore(bucket),
             limits=settings.limits(
-                node_slots=deployment.settings.worker_threads * deployment.settings.worker_processes
+                node_slots=deployment.settings.worker_threads * deployment.settings.node_workers
             ),
             jitter=random.random,
         )

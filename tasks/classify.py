@@ -6,7 +6,7 @@ It says what happens to a photo; the stores, the decoder and the model do it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celeryconfig import settings
 from tasks.app import app
@@ -17,6 +17,8 @@ from tasks.store import image_store
 
 if TYPE_CHECKING:
     from celery import Task
+
+    from tasks.results import S3ResultBackend
 
 RETRY_BACKOFF_S = 1
 RETRY_BACKOFF_MAX_S = 60
@@ -38,7 +40,8 @@ def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "")
 
     Returns:
         What the user reads: name, label, confidence (0 to 1), the five likeliest labels, the model's name, the
-        seconds that each part took, the wait in the queue included, and how many photos the model saw together.
+        seconds that each part took, the wait in the queue included, and how many photos the model saw together. How
+        long storing takes is not known when a result is stored: `previous_store_s` is that of the worker's last one.
 
     Raises:
         BadImage: the photo cannot be decoded; it is not tried again.
@@ -56,7 +59,12 @@ def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "")
         "confidence": prediction.confidence,
         "top": [{"label": label, "confidence": confidence} for label, confidence in prediction.top],
         "model": engine().model_name,
-        "timings": {"queue_s": round(queue_s, 3), **classified.timings_s},
+        "timings": {"queue_s": round(queue_s, 3), **classified.timings_s, **_store_timing(task)},
         "batch_size": classified.batch_size,
         "request_id": request_id,
     }
+
+
+def _store_timing(task: Task[..., Any]) -> dict[str, float]:
+    last_store_s = cast("S3ResultBackend", task.backend).last_store_s
+    return {} if last_store_s is None else {"previous_store_s": round(last_store_s, 6)}

@@ -71,7 +71,7 @@ def node_report(panel: Any) -> dict[str, object]:
         "consuming": panel.consumer.task_consumer.channel.receives(settings.queue),
         "tasks": _tally.tasks,
         "task_s": _tally.task_s,
-        "workers": settings.worker_processes,
+        "workers": settings.node_workers,
     }
 
 

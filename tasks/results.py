@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import repeat
@@ -68,6 +69,8 @@ class S3ResultBackend(KeyValueStoreBackend):
             where.bucket, region=where.region, endpoint_url=where.endpoint_url, request_timeout=REQUEST_TIMEOUT
         )
         self.objects = ResultObjects(bucket, where.store_deadline_s)
+        # How long storing the latest result took; None before the first.
+        self.last_store_s: float | None = None
 
     def get(self, key: str) -> bytes | None:
         """Read one object; None if it is not there."""
@@ -220,7 +223,9 @@ class S3ResultBackend(KeyValueStoreBackend):
             result=result, state=state, traceback=traceback, request=request
         )
         value = self.encode({**meta, "task_id": bytes_to_str(task_id)})
+        begin_s = time.perf_counter()
         self.objects.store(self.get_key_for_task(task_id), value, state)
+        self.last_store_s = time.perf_counter() - begin_s
 
     def _fetch(self, task_id: str) -> dict[str, Any] | None:
         cache = self._cache  # type: ignore[attr-defined]  # not in celery-types

@@ -5,6 +5,7 @@ Every default suits the local stack (`make run`). `CLOUD=aws` leaves endpoints a
 
 from __future__ import annotations
 
+import os
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -117,7 +118,13 @@ class Settings(EnvironmentSettings):
     worker_app: str = Field(
         "tasks.app", alias="WORKER_APP", pattern=r"^[a-z_][a-z0-9_.]*$", description="Celery app of a node's workers"
     )
-    worker_processes: int = Field(1, alias="WORKER_PROCESSES", ge=1, le=64, description="Celery workers on one node")
+    worker_processes: int = Field(
+        0,
+        alias="WORKER_PROCESSES",
+        ge=0,
+        le=64,
+        description="Celery workers on one node; 0: one for each core, or one with `DEVICE=cuda`",
+    )
     worker_threads: int = Field(
         8, alias="WORKER_THREADS", ge=1, le=256, description="photos that one worker handles at a time"
     )
@@ -177,6 +184,12 @@ class Settings(EnvironmentSettings):
     def s3_url(self) -> str:
         """The S3 endpoint that is in force; empty for AWS itself."""
         return self.s3_endpoint or ("" if self.cloud == "aws" else LOCAL_AWS_URL)
+
+    @property
+    def node_workers(self) -> int:
+        """How many Celery workers a node with this machine's cores runs (docs/inference.md says why)."""
+        cores = len(os.sched_getaffinity(0))
+        return self.worker_processes or (1 if self.device == "cuda" else cores)
 
     @property
     def aws_environ(self) -> dict[str, str]:

@@ -48,7 +48,7 @@ def main() -> int:
 
 def _run(settings: Settings, node: NodeSettings, metadata: Metadata, instance_id: str) -> Ending:
     agent = Agent(
-        names=tuple(f"w{number}@{instance_id}" for number in range(1, settings.worker_processes + 1)),
+        names=tuple(f"w{number}@{instance_id}" for number in range(1, settings.node_workers + 1)),
         processes=WorkerProcesses(lambda name: worker_command(name, settings.worker_app)),
         metadata=metadata,
         cloud=Cloud(settings),
