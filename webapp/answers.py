@@ -8,8 +8,6 @@ from typing import Any
 
 from tasks.api import Batch, Outcome, Photo
 
-GONE = "The photo is no longer stored; please upload it again."
-
 Result = dict[str, Any]
 
 
@@ -28,11 +26,6 @@ def result(outcome: Outcome, name: str = "") -> Result:
 def results(photos: Iterable[Photo], outcomes: Mapping[str, Outcome]) -> list[Result]:
     """Return what is known of each photo, in order; one that nothing is known of is waiting."""
     return [result(outcomes.get(photo.id) or Outcome(photo.id, "PENDING"), photo.name) for photo in photos]
-
-
-def member(outcome: Outcome) -> Outcome:
-    """Return the outcome of a photo that is known to belong to a batch: one that is not stored any more has failed."""
-    return outcome if outcome.state != "UNKNOWN" else Outcome(outcome.id, "FAILURE", outcome.name, error=GONE)
 
 
 def counts(shown: Sequence[Result]) -> dict[str, int]:

@@ -18,7 +18,6 @@ from webapp.settings import MIB, WebSettings
 from webapp.slots import Overloaded
 
 RETRY_AFTER_S = 5
-SERVER_ERROR = 500
 UNAVAILABLE = "The storage cannot be reached right now. Nothing was lost; please try again."
 
 log = logging.getLogger(__name__)

@@ -37,10 +37,11 @@ def events(batch_id: str) -> Response:
         Overloaded: too many listen.
     """
     batch = batches.find(batch_id)
+    known = tasks_api.read_final([photo.id for photo in batch.photos])
     slots = waiting.slots()
     if not slots.take():
         raise Overloaded(TOO_MANY, RETRY_AFTER_S)
-    response = Response(stream(batch), mimetype="text/event-stream")
+    response = Response(stream(batch, known), mimetype="text/event-stream")
     response.call_on_close(slots.give_back)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
@@ -56,11 +57,13 @@ def event(kind: str, data: Mapping[str, Any]) -> str:
     return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
 
 
-def stream(batch: tasks_api.Batch) -> Iterator[str]:
-    """Yield a batch's events until all its photos are done, or the time is up."""
+def stream(batch: tasks_api.Batch, known: Mapping[str, tasks_api.Outcome]) -> Iterator[str]:
+    """Yield a batch's events until all its photos are done, or the time is up; first what is known already."""
     names = {photo.id: photo.name for photo in batch.photos}
-    states = dict.fromkeys(names, "PENDING")
+    states: dict[str, str] = {photo_id: known[photo_id].state if photo_id in known else "PENDING" for photo_id in names}
     until_s = time.monotonic() + LONGEST_S
+    for photo_id, outcome in known.items():
+        yield event("result", answers.result(outcome, names[photo_id]))
     yield _counts(states)
     while "PENDING" in states.values():
         if time.monotonic() >= until_s or stopping.is_set():
