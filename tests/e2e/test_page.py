@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 pytestmark = pytest.mark.stack
@@ -286,6 +288,20 @@ def test_photos_can_be_sent_without_javascript(open_page: OpenPage, files: list[
     expect_cards(page, "chelsea.png", "horse.png", "half.jpg")
     expect(page.locator(".label").first).to_have_text("cat")
     expect(page.locator(".reason:visible")).to_contain_text("damaged or incomplete")
+
+
+def test_a_photo_that_the_browser_cannot_show_gets_its_thumbnail_from_the_server(
+    open_page: OpenPage, photos: dict[str, bytes]
+) -> None:
+    """A TIFF is a symbol at first, and a picture once it is stored."""
+    output = io.BytesIO()
+    Image.open(io.BytesIO(photos["chelsea.png"])).save(output, "TIFF")
+    page = open_page()
+    page.set_input_files("#files", payloads({"cat.tiff": output.getvalue()}))
+    expect(page.locator(".thumb")).to_have_class(re.compile("unreadable"))
+    expect_states(page, SUCCESS=1)
+    expect(page.locator(".thumb")).to_have_attribute("src", re.compile("/thumbnail$"))
+    assert page.locator(".thumb").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def test_a_name_that_looks_like_a_script_is_shown_as_text(open_page: OpenPage, thirty: dict[str, bytes]) -> None:

@@ -23,14 +23,10 @@ export class Cards {
     this.#root = root;
   }
 
-  // The cards that the server has rendered, by their photos' ids: a reload shows them at once.
-  static rendered(list) {
-    return [...list.querySelectorAll(".card[data-id]")];
-  }
-
+  // Take over a card that the server has rendered: a reload shows it at once.
   adopt(photo, card) {
     this.#cards.set(photo, card);
-    this.#replaceUnreadable(card.querySelector(".thumb"), photo);
+    this.#replaceUnreadable(card.querySelector(".thumb"));
   }
 
   show(photo) {
@@ -71,9 +67,8 @@ export class Cards {
   #add(photo) {
     const card = this.#blank.content.firstElementChild.cloneNode(true);
     const image = card.querySelector(".thumb");
-    if (photo.file) image.src = URL.createObjectURL(photo.file);
-    else image.src = this.#thumbnailUrl(photo);
-    this.#replaceUnreadable(image, photo);
+    image.src = photo.file ? URL.createObjectURL(photo.file) : this.#thumbnailUrl(photo);
+    this.#replaceUnreadable(image);
     this.#cards.set(photo, card);
     this.#list.append(card);
     return card;
@@ -94,6 +89,12 @@ export class Cards {
   }
 
   #showResult(photo, part) {
+    const image = part("thumb");
+    if (image.classList.contains("unreadable")) { // by this browser, but not by the server
+      image.classList.remove("unreadable");
+      image.src = this.#thumbnailUrl(photo);
+      this.#replaceUnreadable(image);
+    }
     part("confidence").value = photo.confidence;
     part("confidence").setAttribute("aria-label", `confidence ${percent(photo.confidence)}`);
     const time = elapsed(photo);
