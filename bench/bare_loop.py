@@ -76,7 +76,7 @@ def _classify(
 
     torch.set_num_threads(shape.torch_threads)
     classifier = load_classifier(model.name, weights=str(model.weights), device="cpu", download=Path)
-    classifier.warm_up()
+    classifier.warm_up(shape.batch_size)
     side_px = classifier.input_side_px
     barrier.wait(BARRIER_DEADLINE_S)
     begin_s, begin_cpu_s = time.monotonic(), time.process_time()

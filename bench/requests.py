@@ -25,13 +25,13 @@ import boto3
 from bench.counting_proxy import Call, CountingProxy, counting_proxy
 from local.emulators import running_emulators
 from local.processes import Command, Supervised, wait_until
+from tasks.sqs.counts import IN_FLIGHT, VISIBLE
 from tasks.sqs.sends import Call as TaskCall
 from tasks.sqs.sends import send_many
 
 CONCURRENCY = 8
 START_DEADLINE_S = 60.0
 DRAIN_DEADLINE_S = 900.0  # kombu pauses for a second whenever all places are taken
-VISIBLE, IN_FLIGHT = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ def _run(*, once: bool, dry_run: bool) -> int:
 
 
 def _status() -> int:
-    from scaler.lease import LEASE_KEY, holder_of
+    from scaler.lease import holder_of
     from scaler.observer import Observer
     from scaler.status import status
+    from tasks.names import LEASE_KEY
 
     deployment = _deployment()
     workers = deployment.workers()

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from scaler.state import Backlog
+from tasks.sqs.counts import DELAYED, IN_FLIGHT, VISIBLE
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
-VISIBLE: QueueAttributeNameType = "ApproximateNumberOfMessages"
-IN_FLIGHT: QueueAttributeNameType = "ApproximateNumberOfMessagesNotVisible"
-DELAYED: QueueAttributeNameType = "ApproximateNumberOfMessagesDelayed"
 # The counts are approximate, for up to a minute after the last change, and may be 0 while there are messages. A queue
 # that had messages is taken for empty when it has said so this many times in a row.
 EMPTY_READS = 3
@@ -48,7 +45,7 @@ class Backlogs:
         """
         try:
             self._url = self._url or self._sqs.get_queue_url(QueueName=self._queue)["QueueUrl"]
-            names = [VISIBLE, IN_FLIGHT, DELAYED]
+            names: list[QueueAttributeNameType] = [VISIBLE, IN_FLIGHT, DELAYED]
             attributes = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
             return counts(attributes)
         except (ClientError, BotoCoreError) as error:

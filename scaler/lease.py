@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tasks.names import LEASE_KEY
+
 if TYPE_CHECKING:
     from tasks.objects import Bucket, StoredObject
-
-LEASE_KEY = "_scaler/lease.json"
 
 log = logging.getLogger(__name__)
 

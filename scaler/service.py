@@ -116,9 +116,7 @@ class Service:
             actor=Actor(acting_fleet, acting_workers, self._clean_up),
             lease=self._lease,
             store=DryRunStore() if dry_run else MemoryStore(bucket),
-            limits=settings.limits(
-                node_slots=deployment.settings.worker_threads * deployment.settings.node_workers
-            ),
+            limits=settings.limits(node_slots=deployment.settings.worker_threads * deployment.settings.node_workers),
             jitter=random.random,
         )
         self._metrics = Metrics(settings.node_usd_per_hour)

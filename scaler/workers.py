@@ -13,12 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kombu.exceptions import OperationalError
 
 from scaler.state import WorkerReport
+from tasks.names import NODE_DRAIN, NODE_REPORT
 
 if TYPE_CHECKING:
     from celery import Celery
-
-REPORT = "node_report"
-DRAIN = "node_drain"
 
 
 class ControlError(Exception):
@@ -82,7 +80,7 @@ class Workers:
         if not wanted:
             return {}
         known = sum(len(self._names[node]) or 1 for node in wanted)
-        answers = self._ask(REPORT, limit=None if self._others is None else known + self._others)
+        answers = self._ask(NODE_REPORT, limit=None if self._others is None else known + self._others)
         self._others = sum(name.rpartition("@")[2] not in wanted for name in answers)
         by_node: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for name, answer in answers.items():
@@ -100,7 +98,7 @@ class Workers:
             ControlError: they could not be asked, or an answer is not one.
         """
         by_node: dict[str, list[Mapping[str, Any]]] = {node: [] for node in nodes}
-        for name, answer in self._ask(REPORT, limit=None).items():
+        for name, answer in self._ask(NODE_REPORT, limit=None).items():
             if (node := name.rpartition("@")[2]) in by_node:
                 by_node[node].append(answer)
         return {node for node, answers in by_node.items() if answers and self._report(node, answers) is not None}
@@ -111,7 +109,7 @@ class Workers:
         Raises:
             ControlError: they could not be told.
         """
-        self._tell(DRAIN, nodes, {})
+        self._tell(NODE_DRAIN, nodes, {})
 
     def revert(self, nodes: Sequence[str]) -> None:
         """Tell nodes to take tasks again.

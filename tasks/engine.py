@@ -103,7 +103,7 @@ def engine() -> Engine:
         precision=settings.model_precision,
         runtime=settings.model_runtime,
     )
-    classifier.warm_up()
+    classifier.warm_up(settings.batch_size)
     limits = WindowLimits(settings.batch_size, settings.batch_wait_s)
     return Engine(
         classifier, limits, time_limit_s=settings.task_time_limit_s, max_image_pixels=settings.max_image_pixels

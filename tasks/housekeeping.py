@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from cachetools import TTLCache, cached
 
@@ -14,12 +13,11 @@ from tasks.aws import keys, s3, sqs, unavailable
 from tasks.batches import FOLDER
 from tasks.objects import StoreUnavailable
 from tasks.outcomes import forget
+from tasks.sqs.counts import IN_FLIGHT, VISIBLE
 
 ALL = 10_000_000
 DELETED_AT_ONCE = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 DEPTH_FOR_S = 2.0
-VISIBLE: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
-IN_FLIGHT: Literal["ApproximateNumberOfMessagesNotVisible"] = "ApproximateNumberOfMessagesNotVisible"
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ from celery.worker import state
 from celery.worker.control import control_command, inspect_command
 
 from celeryconfig import settings
-
-COMMAND = "node_report"
-DRAIN = "node_drain"
+from tasks.names import NODE_DRAIN, NODE_REPORT
 
 
 @dataclass
@@ -58,7 +56,7 @@ def _end(task_id: str, **_signal: Any) -> None:
     _tally.end(task_id)
 
 
-@inspect_command(name=COMMAND)
+@inspect_command(name=NODE_REPORT)
 def node_report(panel: Any) -> dict[str, object]:
     """Tell what the scaler asks: see `scaler.state.WorkerReport`, and how many workers the node has."""
     held, active = len(state.reserved_requests), len(state.active_requests)
@@ -75,7 +73,7 @@ def node_report(panel: Any) -> dict[str, object]:
     }
 
 
-@control_command(name=DRAIN)
+@control_command(name=NODE_DRAIN)
 def node_drain(panel: Any) -> dict[str, str]:
     """Take no more tasks, but for those that the open poll brings; Celery's `add_consumer` takes that back."""
     consumer = panel.consumer

@@ -63,9 +63,9 @@ class Classifier:
         ]
 
     def warm_up(self, largest_batch: int = 1) -> None:
-        """Run the network, so that the first photos do not pay for what a runtime sets up for each batch size."""
+        """Run the network alone and full, so that the first photos do not pay for what a runtime sets up on first use."""
         blank = torch.zeros(self.input_side_px, self.input_side_px, 3, dtype=torch.uint8)
-        for size in range(1, largest_batch + 1):
+        for size in sorted({1, largest_batch}):
             self.predict([blank] * size)
 
     def _prediction(self, probabilities: list[float], places: list[int]) -> Prediction:

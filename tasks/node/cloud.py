@@ -10,21 +10,17 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tasks.names import LEASE_KEY
 from tasks.node.safety_net import Reading
 from tasks.objects import Bucket, StoreUnavailable
+from tasks.sqs.counts import DELAYED, IN_FLIGHT, VISIBLE
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
     from tasks.settings import Settings
 
-LEASE_KEY = "_scaler/lease.json"
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
-COUNTS: tuple[QueueAttributeNameType, ...] = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
+COUNTS: tuple[QueueAttributeNameType, ...] = (VISIBLE, IN_FLIGHT, DELAYED)
 CONFIG = Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2})
 S3_TIMEOUT = timedelta(seconds=5)
 

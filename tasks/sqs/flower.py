@@ -22,15 +22,13 @@ from flower.views.broker import BrokerView
 from tornado import web
 from tornado.options import options
 
+from tasks.sqs.counts import DELAYED, IN_FLIGHT, VISIBLE
+
 if TYPE_CHECKING:
     from celery import Celery
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 TEMPLATE = Path(__file__).with_name("flower_broker.html")
-# All are approximate: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
-VISIBLE: QueueAttributeNameType = "ApproximateNumberOfMessages"
-IN_FLIGHT: QueueAttributeNameType = "ApproximateNumberOfMessagesNotVisible"
-DELAYED: QueueAttributeNameType = "ApproximateNumberOfMessagesDelayed"
 REDRIVE: QueueAttributeNameType = "RedrivePolicy"
 PURGE_OFFLINE_WORKERS_S = 3600
 

@@ -15,9 +15,10 @@ from scaler.aws import ec2_client, sqs_client
 from scaler.backlog import Backlogs, ReadError
 from scaler.ec2_errors import meaning_of
 from scaler.fleet import Ec2Fleet, FleetError, Template
-from scaler.lease import LEASE_KEY, Lease
+from scaler.lease import Lease
 from scaler.memory import Intent, Memory, MemoryStore
 from scaler.state import Meaning, Phase
+from tasks.names import LEASE_KEY
 from tasks.objects import Bucket
 from tests.scaler.faults import _Body
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from scaler.lease import LEASE_KEY, Lease
+from scaler.lease import Lease
+from tasks.names import LEASE_KEY
 from tasks.objects import Bucket
 
 pytestmark = pytest.mark.stack

@@ -19,8 +19,9 @@ from local.metadata import SPOT, MetadataServer, post_notice
 from local.processes import Command, Supervised, wait_until
 from local.provision import provision
 from local.stack import Stack
+from tasks.names import LEASE_KEY
 from tasks.node.agent import Agent
-from tasks.node.cloud import LEASE_KEY, Cloud
+from tasks.node.cloud import Cloud
 from tasks.node.imds import Metadata
 from tasks.node.judge import Ending, Limits
 from tasks.node.workers import WorkerProcesses
