@@ -100,17 +100,16 @@ class PacedInput(io.RawIOBase):
 
 
 def paced(app: WSGIApplication, deadlines: Deadlines) -> WSGIApplication:
-    """Return `app`, reading its requests at a pace where the server gives it the socket.
+    """Return `app`, reading its requests at a pace where `webapp.worker` serves it.
 
     An answer that is given before the body was read ends the connection, and says so: what is still on its way would
     look like the next request.
     """
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        sock = environ.get(SOCKET)
-        if sock is None:
+        if CLOSE not in environ:  # another server, which nobody tells to cut off who is slow
             return app(environ, start_response)
-        body = PacedInput(environ["wsgi.input"], sock, deadlines, Pace(), head=environ)
+        body = PacedInput(environ["wsgi.input"], environ[SOCKET], deadlines, Pace(), head=environ)
         environ["wsgi.input"] = body
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:

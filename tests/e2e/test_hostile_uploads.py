@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import boto3
@@ -71,7 +72,7 @@ class Web:
         """Return how many tasks wait in the queue."""
         session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1")  # noqa: S106 - any key does
         sqs = session.client("sqs", endpoint_url=self.stack.services.emulators.aws_url)
-        name = "ApproximateNumberOfMessages"
+        name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
         url = sqs.get_queue_url(QueueName=self.stack.settings.queue)["QueueUrl"]
         return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
 

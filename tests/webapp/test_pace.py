@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO, cast
 
 import pytest
 from werkzeug.exceptions import RequestTimeout
@@ -45,7 +46,7 @@ def cutting(deadlines: Deadlines) -> Iterator[None]:
 
 def body(server: socket.socket, pace: Pace, deadlines: Deadlines, **head: str) -> PacedInput:
     """Return the body that comes in at the server's end."""
-    stream = server.makefile("rb", buffering=0)
+    stream = cast("IO[bytes]", server.makefile("rb", buffering=0))
     return PacedInput(stream, server, deadlines, pace, head={"SERVER_PROTOCOL": "HTTP/1.1", **head})
 
 
