@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cachetools import TTLCache, cached
 
 from celeryconfig import settings
 from tasks.aws import keys, s3, sqs, unavailable
 from tasks.batches import FOLDER
+from tasks.ids import is_id
 from tasks.objects import StoreUnavailable
 from tasks.outcomes import forget
 from tasks.sqs.counts import IN_FLIGHT, VISIBLE
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 ALL = 10_000_000
 DELETED_AT_ONCE = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
@@ -61,7 +66,10 @@ def check() -> dict[str, str]:
 
 
 def reset() -> Removed:
-    """Delete all photos and results and empty the queue; photos that workers have at hand may still get a result.
+    """Delete all uploaded photos and all results and empty the queue.
+
+    Photos that workers have at hand may still get a result. What an operator has put into the input bucket stays, as
+    does what the scaler keeps beside the results.
 
     Raises:
         StoreUnavailable: S3 or SQS failed, or the queue was emptied in the last minute already
@@ -72,20 +80,23 @@ def reset() -> Removed:
         url = _queue_url()
         waiting = int(sqs().get_queue_attributes(QueueUrl=url, AttributeNames=[VISIBLE])["Attributes"][VISIBLE])
         sqs().purge_queue(QueueUrl=url)
-    photos = _empty(settings.input_bucket)
-    results = _empty(settings.result_bucket)
+    photos = _delete(settings.input_bucket, "", is_id)
+    results = _delete(settings.result_bucket, "", is_id)
+    batches = _delete(settings.result_bucket, FOLDER, lambda _key: True)
     forget()
-    batches = sum(key.startswith(FOLDER) for key in results)
-    return Removed(len(photos), len(results) - batches, batches, waiting)
+    return Removed(photos, results, batches, waiting)
 
 
-def _empty(bucket: str) -> list[str]:
-    removed = [key for key, _size in keys(bucket, "", at_most=ALL)]
+def _delete(bucket: str, prefix: str, concerns: Callable[[str], bool]) -> int:
+    removed = [key for key, _size in keys(bucket, prefix, at_most=ALL) if concerns(key)]
     with unavailable():
         for first in range(0, len(removed), DELETED_AT_ONCE):
             part = removed[first : first + DELETED_AT_ONCE]
-            s3().delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in part], "Quiet": True})
-    return removed
+            wanted: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in part]
+            answer = s3().delete_objects(Bucket=bucket, Delete={"Objects": wanted, "Quiet": True})
+            if failed := answer.get("Errors"):
+                raise StoreUnavailable(f"{len(failed)} objects could not be deleted: {failed[0].get('Message', '')}")
+    return len(removed)
 
 
 def _problem(name: str, ask: Callable[[], object]) -> tuple[str, str] | None:
