@@ -41,10 +41,12 @@ class Patience:
         self._timeout_s = timeout_s
         self._progress_at_s = time.monotonic()
         self._stopped = threading.Event()
+        self._trouble = ""
 
     def progress(self) -> None:
         """Note that something has happened."""
         self._progress_at_s = time.monotonic()
+        self._trouble = ""
 
     def stop(self) -> None:
         """End all waiting."""
@@ -67,7 +69,7 @@ class Patience:
             Stopped: somebody said stop.
         """
         if time.monotonic() - self._progress_at_s > self._timeout_s:
-            raise GivenUp(f"Nothing happened for {self._timeout_s:g} seconds. {why}".strip())
+            raise GivenUp(f"Nothing happened for {self._timeout_s:g} seconds. {self._trouble or why}".strip())
         if self._stopped.wait(seconds):
             raise Stopped
 
@@ -84,6 +86,7 @@ class Patience:
             try:
                 return call()
             except TryAgain as failed:
+                self._trouble = str(failed)
                 self.pause(pause_s(tries, failed.after_s), str(failed))
                 tries += 1
 
