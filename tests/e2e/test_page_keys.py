@@ -82,6 +82,7 @@ def test_a_shared_link_shows_a_guest_the_batch_to_read(open_page: OpenPage, url:
     for name in ("Try again", "Reset…", "Copy link"):
         expect(guest.get_by_role("button", name=name)).to_have_count(0)
     expect(guest.locator("#form")).to_be_hidden()
+    assert Axe().run(guest).response["violations"] == []
     with guest.expect_download() as download:
         guest.get_by_role("link", name="CSV").click()
     assert "chelsea.png" in download.value.path().read_text()
