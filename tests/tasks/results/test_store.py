@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.counting_proxy import CountingProxy
 from local.emulators import REGION
-from tasks.objects import Bucket
+from tasks.objects import PART_BYTES, Bucket
 from tasks.store import MAX_QUOTED_NAME_CHARS, ImageMissing, ImageStore, quoted_name
 
 if TYPE_CHECKING:
@@ -24,10 +26,15 @@ def images(bucket: str, proxy: CountingProxy) -> ImageStore:
     return ImageStore(Bucket(bucket, region=REGION, endpoint_url=proxy.url))
 
 
+def put(images: ImageStore, *, name: str) -> None:
+    """Store a photo under "id"."""
+    images.put("id", io.BytesIO(b"photo"), size_bytes=5, name=name, content_type="image/jpeg")
+
+
 @pytest.mark.stack
 def test_a_photo_goes_in_and_out(images: ImageStore, s3: S3Client, bucket: str, proxy: CountingProxy) -> None:
     """Its id is its key, its name and type are with it, and each step is one request."""
-    images.put("id", b"photo", name="Katze & Hund/日本 🐈.jpg", content_type="image/jpeg")
+    put(images, name="Katze & Hund/日本 🐈.jpg")
     assert images.exists("id")
     assert images.get("id") == b"photo"
     assert proxy.take() == ["PUT", "HEAD", "GET"]
@@ -39,7 +46,7 @@ def test_a_photo_goes_in_and_out(images: ImageStore, s3: S3Client, bucket: str, 
 @pytest.mark.stack
 def test_a_photo_that_is_gone_is_missing(images: ImageStore) -> None:
     """Asking says no; reading raises what the user reads."""
-    images.put("id", b"photo", name="a.jpg", content_type="image/jpeg")
+    put(images, name="a.jpg")
     images.delete("id")
     images.delete("id")
     assert not images.exists("id")
@@ -48,10 +55,21 @@ def test_a_photo_that_is_gone_is_missing(images: ImageStore) -> None:
 
 
 @pytest.mark.stack
+def test_a_large_photo_goes_in_part_by_part(images: ImageStore, proxy: CountingProxy) -> None:
+    """It never is in memory as a whole, and comes back as it was, with its name."""
+    photo = os.urandom(2 * PART_BYTES + 1)
+    images.put("id", io.BytesIO(photo), size_bytes=len(photo), name="a.jpg", content_type="image/jpeg")
+    assert proxy.take() == ["POST", "PUT", "PUT", "PUT", "POST"]
+    found = images.find("id")
+    assert found is not None
+    assert (found.name, found.content_type, found.data) == ("a.jpg", "image/jpeg", photo)
+
+
+@pytest.mark.stack
 @pytest.mark.parametrize("name", ["", "🐈" * 5000, "\udc80.jpg", "a\r\nb: c", "\x00"])
 def test_any_name_can_be_stored(images: ImageStore, name: str) -> None:
     """Empty, endless, broken or hostile: the name never keeps a photo out."""
-    images.put("id", b"photo", name=name, content_type="image/jpeg")
+    put(images, name=name)
     assert images.get("id") == b"photo"
 
 

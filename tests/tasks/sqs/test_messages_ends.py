@@ -73,6 +73,8 @@ def test_a_consumer_that_is_cancelled_takes_nothing_until_it_is_added_again(
     """A drain, and its reversal."""
     start_worker()
     assert app.control.cancel_consumer(broker.queue, reply=True, timeout=5, limit=1)
+    # The answer comes before the deed.
+    wait_until(lambda: [*app.control.inspect(timeout=5, limit=1).active_queues().values()] == [[]], 10, "no queue")
     result = app.send_task(f"{APP}.add", (1, 2))
     wait_until(lambda: broker.counts() == (1, 0), 5, "the message, given back by the poll that was open")
     assert app.control.add_consumer(broker.queue, reply=True, timeout=5, limit=1)
