@@ -54,6 +54,9 @@ def test_axe_finds_nothing_and_nothing_sticks_out(
 def test_photos_can_be_chosen_and_looked_at_with_the_keyboard_alone(open_page: OpenPage, files: list[Path]) -> None:
     """Tab leads to the chooser, the filters and each photo's details; the focus stays on what results move."""
     page = open_page()
+    # Playwright asks the browser for choosers when somebody listens, but does not wait until it does: listen early.
+    page.on("filechooser", lambda _chooser: None)
+    page.reload()
     page.locator("#files").focus()
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
