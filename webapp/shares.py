@@ -9,6 +9,8 @@ from __future__ import annotations
 from flask import Flask, current_app, request, session, url_for
 from itsdangerous import BadSignature, TimestampSigner
 
+from tasks import api as tasks_api
+
 PARAMETER = "share"
 REMEMBERED = 10
 DAY_S = 86_400
@@ -29,13 +31,13 @@ class Shares:
 
     def token(self, id_: str) -> str:
         """Sign that the batch of an id may be read."""
-        common = _common(id_)
+        common = tasks_api.prefix_of(id_)
         return self._signer.sign(common).decode().removeprefix(f"{common}.")
 
     def is_valid(self, id_: str, token: str) -> bool:
         """Tell whether a token opens the batch of an id, today."""
         try:
-            self._signer.unsign(f"{_common(id_)}.{token}", max_age=self._longest_s)
+            self._signer.unsign(f"{tasks_api.prefix_of(id_)}.{token}", max_age=self._longest_s)
         except BadSignature:
             return False
         return True
@@ -52,12 +54,8 @@ def opens(id_: str) -> bool:
     given = request.args.get(PARAMETER)
     if given is not None and _shares().is_valid(id_, given):
         return True
-    remembered = session.get("shares", {}).get(_common(id_))
+    remembered = session.get("shares", {}).get(tasks_api.prefix_of(id_))
     return remembered is not None and _shares().is_valid(id_, remembered)
-
-
-def _common(id_: str) -> str:
-    return id_.rpartition("-")[0]
 
 
 def _shares() -> Shares:
@@ -70,7 +68,7 @@ def _remember() -> None:
     if given is None:
         return
     for id_ in (request.view_args or {}).values():
-        common = _common(str(id_))
+        common = tasks_api.prefix_of(str(id_))
         if _shares().is_valid(str(id_), given) and session.get("shares", {}).get(common) != given:
             kept = [pair for pair in session.get("shares", {}).items() if pair[0] != common][1 - REMEMBERED :]
             session["shares"] = dict([*kept, (common, given)])
