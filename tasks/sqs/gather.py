@@ -23,6 +23,8 @@ MAX_SIZE = 10
 SMOOTHING = 0.1
 # One message after a rest does not tell of more: with these two, about twenty in quick succession do.
 LONGEST_PAUSE_S = 1.0
+# After waiting in vain, as one does for a sender who waits for each answer, so many messages go at once.
+AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Gather(Generic[Message, Outcome]):
         self._waiting: list[tuple[Message, Future[Outcome]]] = []
         self._has_leader = False
         self._arrivals = Arrivals()
+        self._at_once = 0
 
     def send(self, message: Message) -> Outcome:
         """Send a message, perhaps with others'.
@@ -84,9 +87,12 @@ class Gather(Generic[Message, Outcome]):
 
     def _lead(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) >= MAX_SIZE, self._arrivals.wait_s())
+            wait_s = 0.0 if self._at_once else self._arrivals.wait_s()
+            self._changed.wait_for(lambda: len(self._waiting) >= MAX_SIZE, wait_s)
             taken, self._waiting = self._waiting, []
             self._has_leader = False
+            in_vain = wait_s and len(taken) == 1
+            self._at_once = AT_ONCE if in_vain else max(0, self._at_once - len(taken))
         try:
             outcomes = self._send([message for message, _future in taken])
         except Exception as error:  # noqa: BLE001 - each of those who wait for it raises it

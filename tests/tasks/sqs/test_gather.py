@@ -44,6 +44,15 @@ def test_in_a_rush_many_messages_go_in_few_requests_and_each_gets_its_own_outcom
     assert len(requests) < 200
 
 
+def test_a_sender_who_waits_for_each_answer_is_hardly_held_up() -> None:
+    """Nobody else comes meanwhile: after a few waits in vain there are none for a while."""
+    gather = Gather[int, int](list)
+    begin_s = time.monotonic()
+    for message in range(300):
+        gather.send(message)
+    assert time.monotonic() - begin_s < 20 * MAX_WAIT_S
+
+
 def test_a_failed_request_is_told_to_all_whose_messages_were_in_it() -> None:
     """Nobody takes a message for sent that was not, and nobody waits for ever."""
     entered = threading.Barrier(3)
