@@ -5,6 +5,7 @@ Imports neither torch nor the task itself; the task is sent by its name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import IO
 
 from celeryconfig import settings
@@ -49,6 +50,7 @@ __all__ = [
     "read_final",
     "recent",
     "reset",
+    "stream_photo",
     "submit",
     "submit_prefix",
     "submit_uploaded",
@@ -80,6 +82,15 @@ def get_batch(batch_id: str) -> Batch | None:
         StoreUnavailable: S3 could not be reached.
     """
     return batches().read(batch_id)
+
+
+def stream_photo(photo_id: str) -> Iterator[bytes] | None:
+    """Return a photo's bytes piece by piece, as they are taken; None if it is not, or no longer, there.
+
+    Raises:
+        StoreUnavailable: S3 could not be reached.
+    """
+    return image_store(settings).stream(photo_id) if is_id(photo_id) else None
 
 
 def find_photo(photo_id: str) -> StoredPhoto | None:

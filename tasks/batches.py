@@ -15,11 +15,12 @@ from celeryconfig import settings
 from tasks import ids
 from tasks.aws import keys
 from tasks.objects import Bucket
+from tasks.result_objects import in_parallel
 from tasks.store import image_store
 
 JSON_CONTENT = {"Content-Type": "application/json"}
 FOLDER = "batches/"
-NOTES_REMEMBERED = 200
+PHOTOS_REMEMBERED = 100_000
 NOTES_AT_MOST = 10_000
 
 
@@ -52,18 +53,18 @@ class Batch:
 class Batches:
     """The batches in one bucket: for each a note of its first photos, and one for each time that some were added.
 
-    Notes do not change, so that several requests can add to a batch at the same time. Every method raises
+    Who adds to a batch writes a note of his own, so that several can do it at the same time. Every method raises
     `StoreUnavailable` when S3 fails.
     """
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._notes: LRUCache[str, tuple[Photo, ...]] = LRUCache(NOTES_REMEMBERED)
+        self._notes: LRUCache[tuple[str, int], tuple[Photo, ...]] = LRUCache(PHOTOS_REMEMBERED, getsizeof=len)
         self._lock = threading.Lock()
 
     def write(self, note: str, photos: Sequence[Photo]) -> None:
         """Note photos under a batch's id or under `new_note`; one that came alone is its own batch and needs none."""
-        if [photo.id for photo in photos] == [note]:
+        if [photo.id for photo in photos] == [note] and not photos[0].key:
             return
         if not photos:
             self._bucket.delete(FOLDER + note)
@@ -76,28 +77,36 @@ class Batches:
         if not ids.is_id(batch_id):
             return None
         notes = self._notes_of(batch_id)
-        photos = [photo for note in notes for photo in self._read(note)]
-        if FOLDER + batch_id not in notes and image_store(settings).exists(batch_id):
+        photos = [photo for known in in_parallel(self._read, notes) for photo in known]
+        if FOLDER + batch_id not in dict(notes) and image_store(settings).exists(batch_id):
             photos.insert(0, Photo(batch_id, ""))
         return Batch(batch_id, ids.made_at_s(batch_id), in_place(photos)) if photos else None
+
+    def exists(self, batch_id: str) -> bool:
+        """Tell whether there is a batch under this id."""
+        if not ids.is_id(batch_id):
+            return False
+        return any(keys(self._bucket.name, FOLDER + batch_id, at_most=1)) or image_store(settings).exists(batch_id)
 
     def find(self, photo_id: str) -> Photo | None:
         """Return a photo from the notes of its batch, or None if it is in none."""
         notes = self._notes_of(ids.prefix_of(photo_id))
         return next((photo for note in notes for photo in self._read(note) if photo.id == photo_id), None)
 
-    def _notes_of(self, prefix: str) -> list[str]:
-        return [key for key, _size in keys(self._bucket.name, FOLDER + prefix, at_most=NOTES_AT_MOST)]
+    def _notes_of(self, prefix: str) -> list[tuple[str, int]]:
+        return list(keys(self._bucket.name, FOLDER + prefix, at_most=NOTES_AT_MOST))
 
-    def _read(self, note: str) -> tuple[Photo, ...]:
+    def _read(self, note: tuple[str, int]) -> tuple[Photo, ...]:
+        # By its size as well: a note whose photos could not all be queued was written anew, shorter.
         with self._lock:
             known = self._notes.get(note)
         if known is None:
-            stored = self._bucket.get(note)
+            stored = self._bucket.get(note[0])
             lines = json.loads(stored.data)["photos"] if stored is not None else []
             known = tuple(Photo(*line) for line in lines)
-            with self._lock:
-                self._notes[note] = known
+            if len(known) <= PHOTOS_REMEMBERED:
+                with self._lock:
+                    self._notes[note] = known
         return known
 
 

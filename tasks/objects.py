@@ -23,7 +23,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import S3Store
 
 if TYPE_CHECKING:
-    from obstore import PutMode
+    from obstore import GetResult, PutMode
     from obstore.store import ClientConfig, RetryConfig
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
@@ -32,6 +32,7 @@ REQUEST_TIMEOUT = timedelta(seconds=30)
 MAX_RETRIES = 3
 # The least that S3 takes for all parts but the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART_BYTES = 5 * 2**20
+PIECE_BYTES = 64 * 2**10
 RETRY_TIMEOUT = timedelta(seconds=10)
 # obstore asks for new credentials 5 minutes before the age given here; botocore hands out keys of a role that are
 # good for at least 10 more (RefreshableCredentials). The provider's own default, 30, would outlive them.
@@ -98,6 +99,18 @@ class Bucket:
                 self._raise_unless_missing(error)
                 return None
 
+    def stream(self, key: str) -> Iterator[bytes] | None:
+        """Read an object with one GET, piece by piece as the caller takes them; None if it is not there."""
+        if not is_storable(key):
+            return None
+        with self._errors():
+            try:
+                answer = obstore.get(self._client(), key)
+            except (FileNotFoundError, PermissionDeniedError) as error:
+                self._raise_unless_missing(error)
+                return None
+        return self._pieces(answer)
+
     def exists(self, key: str) -> bool:
         """Tell with one HEAD whether an object is there; 403 means "no", as for `get`."""
         if not is_storable(key):
@@ -152,6 +165,11 @@ class Bucket:
             except (AlreadyExistsError, PreconditionError):
                 return False
             return True
+
+    def _pieces(self, answer: GetResult) -> Iterator[bytes]:
+        with self._errors():
+            for piece in answer.stream(min_chunk_size=PIECE_BYTES):
+                yield bytes(piece)
 
     def _check(self, key: str, attributes: Mapping[str, str]) -> None:
         if not is_storable(key):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -141,7 +142,10 @@ def wait(photo_ids: Sequence[str], timeout_s: float) -> Iterator[Outcome]:
 
     While S3 cannot be reached nothing comes; it is asked again.
     """
-    return watcher.wait([photo_id for photo_id in photo_ids if ids.is_id(photo_id)], timeout_s)
+    asked = [photo_id for photo_id in photo_ids if ids.is_id(photo_id)]
+    # Who waits anew for what is old is answered at once if it is there.
+    age_s = max((time.time() - ids.made_at_s(photo_id) for photo_id in asked), default=0.0)
+    return watcher.wait(asked, timeout_s, began_s=time.monotonic() - max(0.0, age_s))
 
 
 def recent(owner: str, *, limit: int, after: str = "") -> Recent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 from urllib.parse import quote, unquote
@@ -68,6 +69,14 @@ class ImageStore:
             return None
         attributes = stored.attributes
         return StoredPhoto(unquote(attributes.get(NAME_ATTRIBUTE, "")), attributes.get("Content-Type", ""), stored.data)
+
+    def stream(self, image_id: str) -> Iterator[bytes] | None:
+        """Return a photo's bytes piece by piece; None if it is not there.
+
+        Raises:
+            StoreUnavailable: S3 failed, now or while the pieces are taken.
+        """
+        return self._bucket.stream(image_id)
 
     def exists(self, image_id: str) -> bool:
         """Tell whether a photo is stored under this id.

@@ -123,17 +123,17 @@ def submit(uploads: Sequence[Upload], sender: Sender, *, batch_id: str = "") -> 
     )
 
 
-def submit_prefix(prefix: str, sender: Sender, *, at_most: int) -> Submitted:
+def submit_prefix(prefix: str, sender: Sender, *, at_most: int, max_bytes: int) -> Submitted:
     """Classify what is stored in the input bucket under keys that begin with `prefix`, where it is.
 
-    Photos that users have uploaded are left out.
+    Photos that users have uploaded are left out; what is larger than `max_bytes` is not taken.
 
     Raises:
         StoreUnavailable: S3 failed; nothing was sent.
         ValueError: nothing is there, or more than `at_most`; the message says so.
     """
     found = [
-        key
+        (key, size_bytes)
         for key, size_bytes in keys(settings.input_bucket, prefix, at_most=at_most + 1)
         if size_bytes and not ids.is_id(key)
     ]
@@ -144,7 +144,16 @@ def submit_prefix(prefix: str, sender: Sender, *, at_most: int) -> Submitted:
             f"More than {at_most} photos are stored under this prefix; at most as many are taken at a time."
         )
     made = ids.new_ids(sender.owner, len(found), time.time())
-    photos = [Photo(photo_id, key.rsplit("/", 1)[-1], key) for photo_id, key in zip(made.photos, found, strict=True)]
+
+    def judge(photo_id: str, key: str, size_bytes: int) -> Photo | SubmitError:
+        name = key.rsplit("/", 1)[-1]
+        if size_bytes > max_bytes:
+            return SubmitError(
+                name, f"The file has {size_bytes:,} bytes; at most {max_bytes:,} are taken.", is_temporary=False
+            )
+        return Photo(photo_id, name, key)
+
+    photos = [judge(photo_id, *item) for photo_id, item in zip(made.photos, found, strict=True)]
     return _send(made.batch, photos, sender)
 
 
@@ -162,14 +171,16 @@ def submit_uploaded(photos: Sequence[Photo], sender: Sender, *, batch_id: str = 
         return SubmitError(photo.name, NOT_UPLOADED, is_temporary=False)
 
     alone = len(photos) == 1 and not batch_id
-    made = photos[0].id if alone else _ids(sender, 2, batch_id).batch
+    # What was signed together stays together: a link to the batch then opens its photos too.
+    together = len({ids.prefix_of(photo.id) for photo in photos}) == 1 and not batch_id
+    made = photos[0].id if alone else ids.more_ids(photos[0].id, 1)[0] if together else _ids(sender, 2, batch_id).batch
     return _send(made, _in_parallel(look, photos), sender, added=bool(batch_id))
 
 
 def _ids(sender: Sender, photos: int, batch_id: str) -> ids.NewIds:
     if not batch_id:
         return ids.new_ids(sender.owner, photos, time.time())
-    if batches().read(batch_id) is None:
+    if not batches().exists(batch_id):
         raise UnknownBatch(batch_id)
     return ids.NewIds(batch_id, ids.more_ids(batch_id, photos))
 
@@ -186,7 +197,11 @@ def _send(batch_id: str, outcomes: Sequence[Photo | SubmitError], sender: Sender
     unsent = _unsent(photos, sender)
     if unsent:
         _discard([photo for photo in photos if photo.id in unsent])
-        batches().write(note, [photo for photo in photos if photo.id not in unsent])
+        try:
+            batches().write(note, [photo for photo in photos if photo.id not in unsent])
+        except StoreUnavailable:
+            # The others are queued: to say that nothing was taken would have them sent twice.
+            log.exception("batch %s goes on naming photos that were not queued", batch_id)
     for photo in photos:
         if photo.id not in unsent:
             uploaded.add(photo.id, photo.name)

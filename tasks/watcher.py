@@ -21,6 +21,8 @@ FIRST_ASK, NEXT_ASK = 0.8, 0.15
 # What takes much longer than usual is asked for ever more rarely.
 OF_AGE = 0.1
 MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 2.0
+# One slow batch must not make the others' first question late.
+FIRST_AT_MOST_S = 0.25
 SMOOTHING = 0.2
 # The best of long ago was perhaps another model's: it counts for less with each result.
 FORGETTING = 1.02
@@ -34,7 +36,7 @@ class Pace:
 
     >>> busy = Pace(usual_s=0.5, best_s=0.1)
     >>> busy.first_s(age_s=0.05)
-    0.35
+    0.2
     >>> busy.next_s(age_s=0.5), busy.next_s(age_s=60)
     (0.075, 2.0)
     >>> busy.at_rest().first_s(age_s=0.05)
@@ -46,7 +48,7 @@ class Pace:
 
     def first_s(self, age_s: float) -> float:
         """Return how long to wait with the first question for what is `age_s` old."""
-        return max(0.0, round(min(MAX_PAUSE_S, FIRST_ASK * self.usual_s) - age_s, 6))
+        return max(0.0, round(min(FIRST_AT_MOST_S, FIRST_ASK * self.usual_s) - age_s, 6))
 
     def next_s(self, age_s: float) -> float:
         """Return how long to wait after a question in vain."""

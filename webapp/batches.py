@@ -100,7 +100,9 @@ def _from_prefix(url: str) -> taking.Taken:
     if not url.startswith(bucket):
         raise BadRequest(f"`prefix` should begin with {bucket}")
     try:
-        submitted = tasks_api.submit_prefix(url.removeprefix(bucket), taking.sender(), at_most=settings.max_batch)
+        submitted = tasks_api.submit_prefix(
+            url.removeprefix(bucket), taking.sender(), at_most=settings.max_batch, max_bytes=settings.max_image_bytes
+        )
     except ValueError as error:
         raise BadRequest(str(error)) from None
     return taking.taken(submitted.batch_id, submitted.outcomes)

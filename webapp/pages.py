@@ -79,7 +79,10 @@ def show_error(status: int, message: str, request_id: str = "") -> str:
 def photo_thumbnail(photo_id: str) -> Response:
     """Give a small picture of a photo; 404 also where there is none to be had."""
     with _thumbnails:
-        small = thumbnail(_find(photo_id).data)
+        found = tasks_api.find_photo(photo_id)
+        if found is None:
+            abort(404, NO_PHOTO)
+        small = thumbnail(found.data)
     if small is None:
         abort(404, "There is no thumbnail of this photo.")
     return Response(small, mimetype="image/jpeg", headers=KEEP)
@@ -89,14 +92,11 @@ def photo_thumbnail(photo_id: str) -> Response:
 def photo(photo_id: str) -> Response:
     """Give a photo as it was uploaded: as a file to save, which no browser will take for a page."""
     headers = {"Content-Disposition": "attachment", **KEEP}
-    return Response(_find(photo_id).data, mimetype="application/octet-stream", headers=headers)
-
-
-def _find(photo_id: str) -> tasks_api.StoredPhoto:
-    found = tasks_api.find_photo(photo_id)
-    if found is None:
+    # Piece by piece: a client that does not read must not have a whole photo kept for it.
+    pieces = tasks_api.stream_photo(photo_id)
+    if pieces is None:
         abort(404, NO_PHOTO)
-    return found
+    return Response(pieces, mimetype="application/octet-stream", headers=headers)
 
 
 def _common() -> dict[str, Any]:

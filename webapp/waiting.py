@@ -65,7 +65,9 @@ def wait_for(photo_ids: Sequence[str], seconds: float) -> dict[str, tasks_api.Ou
     if not seconds:
         return found
     with slot() as may_wait:
-        deadline_s = time.monotonic() + (seconds if may_wait else 0.0)
+        if not may_wait:
+            return tasks_api.read_final(photo_ids)
+        deadline_s = time.monotonic() + seconds
         while waiting := [one for one in photo_ids if one not in found]:
             left_s = deadline_s - time.monotonic()
             found |= {outcome.id: outcome for outcome in tasks_api.wait(waiting, max(0.0, min(GLANCE_S, left_s)))}

@@ -95,7 +95,7 @@ class Gather(Generic[Message, Outcome]):
             self._at_once = AT_ONCE if in_vain else max(0, self._at_once - len(taken))
         try:
             outcomes = self._send([message for message, _future in taken])
-        except Exception as error:  # noqa: BLE001 - each of those who wait for it raises it
+        except BaseException as error:  # noqa: BLE001 - each of those who wait for it raises it, this thread too
             for _message, future in taken:
                 future.set_exception(error)
         else:

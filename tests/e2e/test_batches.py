@@ -166,6 +166,25 @@ def test_photos_that_lie_in_the_bucket_are_classified_where_they_are(
     assert {result["name"]: result["state"] for result in results} == dict.fromkeys(three, "SUCCESS")
 
 
+def test_of_a_prefix_only_what_is_small_enough_is_taken_and_one_photo_makes_a_batch(
+    client: Client, service: Stack, three: dict[str, bytes]
+) -> None:
+    """No worker loads a film into its memory; a batch of one photo has its address too."""
+    folder, (name, data) = f"folder-{uuid4()}", next(iter(three.items()))
+    bucket = service.settings.input_bucket
+    s3(service).put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=data)
+    s3(service).put_object(Bucket=bucket, Key=f"{folder}/film.mp4", Body=bytes(21 * 2**20))
+    taken = requests.post(
+        f"{client.url}/batches", json={"prefix": f"s3://{bucket}/{folder}/"}, timeout=DEADLINE_S
+    ).json()
+    assert taken["photos"] == 1
+    assert [one["name"] for one in taken["rejected"]] == ["film.mp4"]
+    alone = f"s3://{bucket}/{folder}/{name}"
+    one = requests.post(f"{client.url}/batches", json={"prefix": alone}, timeout=DEADLINE_S).json()
+    results = [data for kind, data in events(client, one["batch_url"]) if kind == "result"]
+    assert [(result["name"], result["state"]) for result in results] == [(name, "SUCCESS")]
+
+
 def test_photos_that_went_straight_to_s3_are_classified(client: Client, three: dict[str, bytes]) -> None:
     """A form for each, which S3 takes; then a batch of them. One that was never sent is named."""
     files = [{"name": name, "size_bytes": len(data)} for name, data in three.items()]

@@ -87,6 +87,24 @@ def test_results_are_asked_for_when_they_are_likely_to_be_there() -> None:
     assert len(store.asked) < 10
 
 
+def test_a_quick_result_is_not_kept_from_its_owner_by_slow_ones() -> None:
+    """Others wait for a batch that takes long; what is there is handed out soon, also to who waits anew."""
+    store = Store()
+    watcher = Watcher[str](store.read, OutageError)
+    for number in range(20):
+        store.answers[f"slow-{number}"] = "cat"
+        assert list(watcher.wait([f"slow-{number}"], DEADLINE_S, began_s=time.monotonic() - 10)) == ["cat"]
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(lambda: list(watcher.wait(["slow"], DEADLINE_S)))
+        wait_until(lambda: watcher.waiters == 1, DEADLINE_S, "somebody who waits")
+        store.answers["quick"] = "dog"
+        begin_s = time.monotonic()
+        assert list(watcher.wait(["quick"], DEADLINE_S)) == ["dog"]
+        assert time.monotonic() - begin_s < 1
+        store.answers["slow"] = "cat"
+        assert slow.result(DEADLINE_S) == ["cat"]
+
+
 def test_what_takes_unusually_long_is_asked_for_rarely_but_for_ever() -> None:
     """An hour's backlog costs a question every two seconds."""
     pace = Pace(usual_s=0.2, best_s=0.1)
