@@ -162,7 +162,8 @@ def running_service(log_dir: Path, model: Model, workers: int) -> Iterator[Stack
 
 
 def one_round(url: str, photos: Sequence[Path], bare: Speed, chosen: argparse.Namespace) -> Round:
-    """Measure the service."""
+    """Measure the service, warm again after the seconds in which it stood still for the bare loop."""
+    _load(url, photos, WARM_UP_PHOTOS, chosen.concurrency)
     before = cpu_s()
     outcomes = _load(url, photos, chosen.photos, chosen.concurrency)
     after = cpu_s()

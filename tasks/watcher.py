@@ -22,7 +22,7 @@ FIRST_ASK, NEXT_ASK = 0.8, 0.15
 OF_AGE = 0.1
 MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 2.0
 # One slow batch must not make the others' first question late.
-FIRST_AT_MOST_S = 0.25
+FIRST_AT_MOST_S = 0.6
 SMOOTHING = 0.2
 # The best of long ago was perhaps another model's: it counts for less with each result.
 FORGETTING = 1.02
@@ -36,7 +36,7 @@ class Pace:
 
     >>> busy = Pace(usual_s=0.5, best_s=0.1)
     >>> busy.first_s(age_s=0.05)
-    0.2
+    0.35
     >>> busy.next_s(age_s=0.5), busy.next_s(age_s=60)
     (0.075, 2.0)
     >>> busy.at_rest().first_s(age_s=0.05)
