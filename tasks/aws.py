@@ -43,7 +43,7 @@ def unavailable() -> Iterator[None]:
         raise StoreUnavailable(str(error)) from error
 
 
-def keys(bucket: str, prefix: str, *, after: str = "", at_most: int) -> Iterator[tuple[str, int]]:
+def keys(bucket: str, prefix: str, *, at_most: int) -> Iterator[tuple[str, int]]:
     """Yield the objects whose keys begin with `prefix`, in order of their keys: key and size in bytes.
 
     One request for each 1,000: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
@@ -51,7 +51,6 @@ def keys(bucket: str, prefix: str, *, after: str = "", at_most: int) -> Iterator
     Args:
         bucket: where to look.
         prefix: what keys begin with.
-        after: begin behind this key.
         at_most: objects to yield.
 
     Raises:
@@ -60,6 +59,6 @@ def keys(bucket: str, prefix: str, *, after: str = "", at_most: int) -> Iterator
     with unavailable():
         pages = s3().get_paginator("list_objects_v2")
         config = {"MaxItems": at_most, "PageSize": min(at_most, 1000)}
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after, PaginationConfig=config):  # type: ignore[arg-type]
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, PaginationConfig=config):  # type: ignore[arg-type]
             for item in page.get("Contents", []):
                 yield item["Key"], item["Size"]

@@ -15,10 +15,9 @@ from celeryconfig import settings
 from tasks import ids
 from tasks.aws import keys
 from tasks.objects import Bucket
-from tasks.result_objects import in_parallel
+from tasks.result_objects import JSON_CONTENT, in_parallel
 from tasks.store import image_store
 
-JSON_CONTENT = {"Content-Type": "application/json"}
 FOLDER = "batches/"
 PHOTOS_REMEMBERED = 100_000
 NOTES_AT_MOST = 10_000

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from cachetools import TTLCache, cached
 
 from celeryconfig import settings
 from tasks.aws import keys, s3, sqs, unavailable
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 ALL = 10_000_000
 DELETED_AT_ONCE = 1000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-DEPTH_FOR_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,8 @@ class Removed:
     messages: int
 
 
-@cached(TTLCache(1, DEPTH_FOR_S), lock=threading.Lock())
 def queue_depth() -> QueueDepth:
-    """Return the queue's depth, as it was at most two seconds ago.
+    """Return the queue's depth.
 
     Raises:
         StoreUnavailable: SQS failed.
@@ -108,5 +104,6 @@ def _problem(name: str, ask: Callable[[], object]) -> tuple[str, str] | None:
     return None
 
 
+@functools.cache
 def _queue_url() -> str:
     return sqs().get_queue_url(QueueName=settings.queue)["QueueUrl"]
