@@ -59,9 +59,10 @@ def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "")
         "confidence": prediction.confidence,
         "top": [{"label": label, "confidence": confidence} for label, confidence in prediction.top],
         "model": engine().model_name,
-        "timings": {"queue_s": round(queue_s, 3), **classified.timings_s, **_store_timing(task)},
+        "timings": {"queue_s": round(queue_s, 3), **classified.timings_s},
         "batch_size": classified.batch_size,
         "request_id": request_id,
+        **_store_timing(task),
     }
 
 

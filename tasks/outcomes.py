@@ -159,7 +159,8 @@ def recent(owner: str, *, limit: int, after: str = "") -> Recent:
     first = bisect.bisect_right(everything, after) if after else 0
     page = everything[first : first + limit]
     more = first + limit < len(everything)
-    outcomes = tuple(read_final(page).values())
+    found = read_final(page)
+    outcomes = tuple(found[photo_id] for photo_id in page if photo_id in found)
     return Recent(len(everything), len(everything) < COUNT_AT_MOST, first, outcomes, page[-1] if more else "")
 
 

@@ -42,7 +42,7 @@ def test_a_result_says_what_the_photo_shows(client: Client, photos: dict[str, by
     assert (result["label"], result["model"]) == ("cat", "everyday10")
     assert len(result["top"]) == 5
     assert result["top"][0] == {"label": "cat", "confidence": result["confidence"]}
-    assert {"queue_s", "fetch_s", "decode_s", "batch_wait_s", "inference_s"} <= set(result["timings"])
+    assert {"queue_s", "fetch_s", "decode_s", "batch_wait_s", "inference_s"} == set(result["timings"])
     assert all(seconds >= 0 for seconds in result["timings"].values())
 
 
@@ -52,7 +52,7 @@ def test_a_result_says_how_long_the_worker_took_to_store_the_one_before(
     """Its own storing cannot be in it; a slow store shows all the same."""
     client.wait(client.upload({"first.png": photos["chelsea.png"]}))
     (second,) = client.wait(client.upload({"second.png": photos["chelsea.png"]}))
-    assert 0 < second["timings"]["previous_store_s"] < 10
+    assert 0 < second["previous_store_s"] < 10
 
 
 def test_image_task_and_result_share_one_id(service: Stack, client: Client, photos: dict[str, bytes]) -> None:

@@ -215,6 +215,19 @@ def test_recent_results_are_numbered_from_the_newest(client: Client, three: dict
     assert ids == sorted(set(ids))
 
 
+def test_results_stay_in_order_when_only_the_older_ones_were_read_before(
+    client: Client, service: Stack, three: dict[str, bytes]
+) -> None:
+    """What the web app remembers does not come before what is newer."""
+    client.post(*three.items(), params={"wait": "60"})
+    newest = client.post(next(iter(three.items()))).json()["batch_id"]
+    stored = s3(service).get_waiter("object_exists")
+    stored.wait(Bucket=service.settings.result_bucket, Key=newest, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    ids = [one["id"] for one in get(client, "/results", params={"limit": "4"}).json()["results"]]
+    assert ids[0] == newest
+    assert ids == sorted(ids)
+
+
 def s3(service: Stack) -> Any:
     """Return a client of the emulated S3."""
     session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1")  # noqa: S106 - any key does
