@@ -11,6 +11,7 @@ from kombu import Exchange, Queue
 
 from tasks.environment import SettingsError
 from tasks.settings import Settings
+from tasks.sqs.names import COMMANDS_EXCHANGE, EVENTS_EXCHANGE
 
 try:
     settings = Settings.from_env(os.environ)
@@ -36,6 +37,14 @@ broker_transport_options = {
     "control_prefix": settings.deployment,
     "max_receives": settings.max_receives,
     "event_interval_s": settings.event_interval_s,
+    "topic_arns": {
+        exchange: arn
+        for exchange, arn in (
+            (COMMANDS_EXCHANGE, settings.control_topic_arn),
+            (EVENTS_EXCHANGE, settings.events_topic_arn),
+        )
+        if arn
+    },
 }
 
 task_default_queue = settings.queue

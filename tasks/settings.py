@@ -24,6 +24,8 @@ BUCKET_NAME = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 QUEUE_NAME = r"^[A-Za-z0-9_-]{1,80}$"
 # Twice Image.MAX_IMAGE_PIXELS: beyond it Pillow itself refuses to decode.
 PILLOW_MAX_PIXELS = 178_956_970
+# SNS topic names: letters, digits, hyphen and underscore, 256 at most.
+TOPIC_ARN = r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256})?$"
 ENDPOINT_URL = r"^https?://[^\s/]+/?$"
 
 
@@ -65,6 +67,18 @@ class Settings(EnvironmentSettings):
         alias="DEPLOYMENT",
         pattern=r"^[a-z][a-z0-9-]{0,19}$",
         description="prefix of control queues and topics: keeps two deployments in one account apart",
+    )
+    control_topic_arn: str = Field(
+        "",
+        alias="CONTROL_TOPIC_ARN",
+        pattern=TOPIC_ARN,
+        description="SNS topic of remote control's commands; empty: made when first used",
+    )
+    events_topic_arn: str = Field(
+        "",
+        alias="EVENTS_TOPIC_ARN",
+        pattern=TOPIC_ARN,
+        description="SNS topic of the workers' events; empty: made when first used",
     )
     input_bucket: str = Field(
         "classifier-input", alias="INPUT_BUCKET", pattern=BUCKET_NAME, description="bucket of uploaded photos"

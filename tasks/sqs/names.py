@@ -27,6 +27,8 @@ TOKEN_BYTES = 3
 START_FORMAT = "%Y%m%dT%H%M%S"
 EVENTS_EXCHANGE = "celeryev"
 PIDBOX = ".pidbox"
+# Celery's name, unless its setting `control_exchange` says otherwise.
+COMMANDS_EXCHANGE = f"celery{PIDBOX}"
 REPLY = "reply."
 
 _PREFIX = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_PREFIX_CHARS - 1}}}")

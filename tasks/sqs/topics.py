@@ -26,7 +26,8 @@ class Topics:
     Args:
         sns: the client.
         prefix: the deployment's prefix of names.
-        predefined: topic ARNs by exchange, made by the deployment; others are created when first used.
+        predefined: topic ARNs by exchange, made by the deployment. With any of them the deployment's role need not look
+            for topics; without, or for another exchange, a topic is created when first used.
     """
 
     def __init__(self, sns: SNSClient, prefix: str, predefined: Mapping[str, str]) -> None:
@@ -94,10 +95,11 @@ class Topics:
         return found
 
     def _all(self) -> set[str]:
+        if self._predefined:
+            return {*self._predefined.values(), *self._created.values()}
         pages = self._sns.get_paginator("list_topics").paginate()
         arns = {topic["TopicArn"] for page in pages for topic in page["Topics"]}
-        ours = {arn for arn in arns if arn.rpartition(":")[2].startswith(f"{self._prefix}_")}
-        return ours | set(self._predefined.values())
+        return {arn for arn in arns if arn.rpartition(":")[2].startswith(f"{self._prefix}_")}
 
 
 def queue_arn(topic_arn: str, queue_name: str) -> str:
