@@ -22,6 +22,13 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 	@.venv-emulators/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
+# checkov pins a boto3 that the system does not use, and neither is needed to run it.
+.venv-checks/.done: deploy/checks/requirements.txt
+	@test -x .venv-checks/bin/python || $(PYTHON) -m venv .venv-checks
+	@echo "installing what checks the templates"
+	@.venv-checks/bin/python -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
 .PHONY: help install run smoke test fuzz simulate drill-burst drill-elastic bench bench-requests bench-web check fmt lock
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -58,11 +65,14 @@ bench-requests: install ## count AWS requests a task, stock Celery against this 
 bench-web: install ## uploads a second and the web process's memory: 416 photos at once, 300 people waiting (1 min)
 	@$(PY) -m bench.web
 
-check: install ## lint, check types and architecture
+check: install .venv-checks/.done ## lint, check types, architecture, scripts and templates
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy -m celeryconfig -p bench -p local -p scaler -p tasks -p webapp
 	@$(BIN)/lint-imports
+	@$(BIN)/shellcheck $$(git ls-files .ci '*.sh')
+	@.venv-checks/bin/cfn-lint deploy/templates/*.yaml
+	@LOG_LEVEL=ERROR .venv-checks/bin/checkov --config-file deploy/checks/checkov.yaml
 
 fmt: install ## format the code and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -70,7 +80,7 @@ fmt: install ## format the code and mend what can be mended
 
 lock: install ## pin requirements*.in to requirements*.txt
 	@# Without its local version ("+cpu") torch's pin holds on every machine, whichever build it gets.
-	@for part in requirements requirements-runtimes requirements-dev local/requirements; do \
+	@for part in requirements requirements-runtimes requirements-dev local/requirements deploy/checks/requirements; do \
 		$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-annotate \
 			--output-file $$part.txt $$part.in && sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' $$part.txt || exit 1; \
 	done
