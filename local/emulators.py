@@ -1,7 +1,8 @@
 """How the emulated AWS is started: ministack for S3, SQS and SNS, moto for EC2.
 
 Which emulator plays which service was measured, see docs/decisions. They live in an environment of their own
-because ministack pins a botocore that the system does not use.
+because ministack pins a botocore that the system does not use. With `iam_enforced` every request is held against its
+caller's policies, by ministack and, for EC2, by `local.enforcing`; `ACCESS_KEY` may do everything.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ KEEP_ALIVE_S = 75
 STOP_S = 1
 REGION = "us-east-1"
 MINISTACK_SERVICES = "s3,sqs,sns,iam,sts"
-# Any value does: the emulators accept every key unless they enforce IAM.
+# Any value does unless IAM is enforced; then this one is the account's root.
 ACCESS_KEY = "local"
 
 
@@ -36,6 +37,8 @@ class Emulators:
     aws_port: int
     ec2_port: int
     processes: tuple[Supervised, ...] = ()
+    services: str = MINISTACK_SERVICES
+    iam_enforced: bool = False
 
     @property
     def aws_url(self) -> str:
@@ -44,32 +47,40 @@ class Emulators:
 
     @property
     def ec2_url(self) -> str:
-        """The endpoint of EC2."""
+        """The endpoint of EC2, where nobody asks who you are."""
         return f"http://{LOOPBACK}:{self.ec2_port}"
 
     @property
-    def environ(self) -> dict[str, str]:
+    def endpoints(self) -> dict[str, str]:
         """The variables that point boto3, and with it the whole system, at these emulators."""
         return {
+            # For all others: boto3 and the AWS command line read it.
+            "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_S3": self.aws_url,
             "AWS_ENDPOINT_URL_SQS": self.aws_url,
             "AWS_ENDPOINT_URL_SNS": self.aws_url,
-            "AWS_ENDPOINT_URL_EC2": self.ec2_url,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_ENDPOINT_URL_EC2": self.aws_url if self.iam_enforced else self.ec2_url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
         }
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The same for who may do everything, whom EC2 need not ask who he is."""
+        root = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ACCESS_KEY}
+        return self.endpoints | root | {"AWS_ENDPOINT_URL_EC2": self.ec2_url}
 
     def commands(self, state_dir: Path | None = None) -> tuple[Command, Command]:
         """Return the two emulators' command lines; with `state_dir`, S3, SQS and SNS outlive a restart."""
         ministack_environ = {
             "BIND_HOST": LOOPBACK,
             "GATEWAY_PORT": str(self.aws_port),
-            "SERVICES": MINISTACK_SERVICES,
+            "SERVICES": self.services,
             "IOT_MTLS_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
         }
+        if self.iam_enforced:
+            ministack_environ |= {"AUTH": "true", "AWS_ACCESS_KEY_ID": ACCESS_KEY, "ENFORCED_EC2_URL": self.ec2_url}
         if state_dir is not None:
             ministack_environ |= {
                 "PERSIST_STATE": "1",
@@ -89,7 +100,8 @@ class Emulators:
         # Long polls are open at every stop; nobody waits for them.
         times = ("--timeout-keep-alive", str(KEEP_ALIVE_S), "--timeout-graceful-shutdown", str(STOP_S))
         quiet = ("--no-server-header", "--no-date-header", "--no-access-log", "--log-level", "warning")
-        return ("ministack.app:app", *where, *times, *quiet)
+        app = ("--app-dir", str(ROOT), "local.enforcing:app") if self.iam_enforced else ("ministack.app:app",)
+        return (*app, *where, *times, *quiet)
 
     def healthy(self) -> bool:
         """Tell whether both emulators answer."""
@@ -106,16 +118,22 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def running_emulators(log_dir: Path, state_dir: Path | None = None) -> Iterator[Emulators]:
+def running_emulators(
+    log_dir: Path, state_dir: Path | None = None, *, services: str = MINISTACK_SERVICES, iam_enforced: bool = False
+) -> Iterator[Emulators]:
     """Start both emulators on free ports, wait until they answer, stop them at the end.
 
-    With `state_dir`, what S3, SQS and SNS hold outlives a clean restart.
+    Args:
+        log_dir: gets a log file per emulator.
+        state_dir: what S3, SQS and SNS hold outlives a clean restart here.
+        services: those of AWS that are wanted beside EC2, by ministack's names.
+        iam_enforced: whether callers may do no more than their policies say.
 
     Raises:
         TimeoutError: an emulator did not answer in time; its log is in `log_dir`.
         OSError: an emulator could not be started; run `make install`.
     """
-    emulators = Emulators(free_port(), free_port())
+    emulators = Emulators(free_port(), free_port(), services=services, iam_enforced=iam_enforced)
     with ExitStack() as stack:
         started = []
         for command in emulators.commands(state_dir):

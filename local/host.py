@@ -23,10 +23,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
+from local.instance_role import NodeRole
 from local.metadata import MetadataServer
 from local.processes import Command, Supervised
 from local.settings import LocalSettings
 from scaler.instances import TAG_DEPLOYMENT
+from scaler.settings import ScalerSettings
 from tasks.environment import EnvironmentSettings
 from tasks.settings import Settings
 
@@ -183,12 +185,12 @@ def processes_with(variable: str, value: str) -> Iterator[psutil.Process]:
             continue  # it ended by itself, or belongs to somebody else
 
 
-def host(settings: Settings, options: HostSettings, local: LocalSettings) -> None:
-    """Run the machines of a deployment until SIGTERM or Ctrl-C; then shut them down."""
+def host(settings: Settings, options: HostSettings, local: LocalSettings, template: str) -> None:
+    """Run the machines of a deployment, with the role of their launch template, until SIGTERM or Ctrl-C."""
     aws = settings.aws_environ
     session = boto3.Session(aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name=settings.region)
     ec2 = session.client("ec2", endpoint_url=aws["AWS_ENDPOINT_URL_EC2"], config=CONFIG)
-    metadata = MetadataServer(local.metadata_port)
+    metadata = MetadataServer(local.metadata_port, NodeRole(session, ec2, template).keys_of)
     folder = (local.state_dir / "log").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     machines = Host(ec2, settings.deployment, metadata, folder, options.boot_s, options.never_join)
@@ -220,5 +222,6 @@ def main() -> int:
         SettingsError: a setting is wrong.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s host: %(message)s")
-    host(Settings.from_env(os.environ), HostSettings.from_env(os.environ), LocalSettings.from_env(os.environ))
+    template = ScalerSettings.from_env(os.environ).launch_template
+    host(Settings.from_env(os.environ), HostSettings.from_env(os.environ), LocalSettings.from_env(os.environ), template)
     return 0

@@ -1,7 +1,7 @@
 """The metadata service of the emulated instances, as far as nodes ask it: IMDSv2, one base URL for each instance.
 
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
-Whoever plays EC2 posts notices: `post_notice`.
+The keys of an instance's role are given out as there, if it has one: `local.instance_role`. Whoever plays EC2 posts notices: `post_notice`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -20,6 +20,7 @@ import urllib3
 from flask import Flask, abort, request
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from local.instance_role import RoleKeys
 from local.ports import LOOPBACK
 from tasks.node.imds import (
     INSTANCE_ID_PATH,
@@ -34,6 +35,8 @@ from tasks.node.imds import (
 # EC2 takes a spot instance back two minutes after it said so.
 SPOT_WARNING_S = 120
 SPOT, REBALANCE = "spot", "rebalance"
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
+ROLE_PATH = "/latest/meta-data/iam/security-credentials/"
 TIMEOUT_S = 5.0
 
 
@@ -42,9 +45,11 @@ class MetadataServer:
 
     Args:
         port: to listen on; 0 for one that is free.
+        keys_of: returns the keys of an instance's role, None if it has none.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, keys_of: Callable[[str], RoleKeys | None] = lambda _id: None) -> None:
+        self._keys_of = keys_of
         self._notices: dict[str, dict[str, str]] = {}
         self._tokens: dict[str, float] = {}
         logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each question says nothing
@@ -104,6 +109,15 @@ class MetadataServer:
             self._authorised(instance_id)
             return self._notices[instance_id].get(kind) or abort(HTTPStatus.NOT_FOUND)
 
+        @app.get(f"/<instance_id>{ROLE_PATH}")
+        def role(instance_id: str) -> str:
+            return self._role_keys(instance_id).role
+
+        @app.get(f"/<instance_id>{ROLE_PATH}<name>")
+        def role_keys(instance_id: str, name: str) -> dict[str, str]:
+            found = self._role_keys(instance_id)
+            return found.document if found.role == name else abort(HTTPStatus.NOT_FOUND)
+
         @app.post(f"/<instance_id>/notices/<any({SPOT},{REBALANCE}):kind>")
         def post(instance_id: str, kind: str) -> tuple[str, int]:
             self._known(instance_id)
@@ -111,6 +125,10 @@ class MetadataServer:
             return "", HTTPStatus.NO_CONTENT
 
         return app
+
+    def _role_keys(self, instance_id: str) -> RoleKeys:
+        self._authorised(instance_id)
+        return self._keys_of(instance_id) or abort(HTTPStatus.NOT_FOUND)
 
     def _known(self, instance_id: str) -> None:
         if instance_id not in self._notices:

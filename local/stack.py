@@ -86,9 +86,10 @@ class Stack:
         session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=REGION)
         return session.client("ec2", endpoint_url=self.services.emulators.ec2_url)
 
-    def start_flower(self) -> Supervised:
-        """Start Flower and wait until it answers."""
-        return self._start_answering(self.services.flower(), f"{self.services.flower_url}/healthcheck")
+    def start_flower(self, environ: Mapping[str, str] | None = None) -> Supervised:
+        """Start Flower, with settings of its own if need be, and wait until it answers."""
+        command = replace(self.services.flower(), environ=environ or {})
+        return self._start_answering(command, f"{self.services.flower_url}/healthcheck")
 
     def start_worker(self, name: str = "worker", environ: Mapping[str, str] | None = None) -> Supervised:
         """Start a worker, with settings of its own if need be, and wait until it takes tasks."""

@@ -26,6 +26,10 @@ QUEUE_NAME = r"^[A-Za-z0-9_-]{1,80}$"
 PILLOW_MAX_PIXELS = 178_956_970
 # SNS topic names: letters, digits, hyphen and underscore, 256 at most.
 TOPIC_ARN = r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256})?$"
+# How a role's keys are asked for. boto3's own patience is one try of a second, which a busy machine does not always keep;
+# the service itself is on the machine's own link.
+# https://boto3.amazonaws.com/v1/documentation/api/latest/guide/configuration.html#using-environment-variables
+METADATA_PATIENCE = {"AWS_METADATA_SERVICE_TIMEOUT": "5", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "4"}
 ENDPOINT_URL = r"^https?://[^\s/]+/?$"
 
 
@@ -207,10 +211,10 @@ class Settings(EnvironmentSettings):
 
     @property
     def aws_environ(self) -> dict[str, str]:
-        """AWS's standard variables as boto3, kombu and obstore read them; of real AWS only the region."""
+        """AWS's standard variables as boto3, kombu and obstore read them; of real AWS no place and no key."""
         region = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
         if self.cloud == "aws":
-            return region
+            return region | METADATA_PATIENCE
         return region | {
             "AWS_ENDPOINT_URL_S3": self.s3_url,
             "AWS_ENDPOINT_URL_SQS": self.sqs_endpoint or LOCAL_AWS_URL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.environment import SettingsError
-from tasks.settings import LOCAL_AWS_URL, Settings
+from tasks.settings import LOCAL_AWS_URL, METADATA_PATIENCE, Settings
 
 
 def test_an_empty_environment_runs_the_local_stack() -> None:
@@ -14,9 +14,9 @@ def test_an_empty_environment_runs_the_local_stack() -> None:
 
 
 def test_on_aws_endpoints_and_keys_are_left_to_aws() -> None:
-    """`CLOUD=aws` sets the region and nothing else, so the node's role is used."""
+    """`CLOUD=aws` sets the region, and patience with the machine's metadata, so the role's keys are used."""
     environ = Settings.from_env({"CLOUD": "aws", "AWS_REGION": "eu-west-1"}).aws_environ
-    assert environ == {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}
+    assert environ == {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1", **METADATA_PATIENCE}
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

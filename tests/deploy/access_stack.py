@@ -1,0 +1,235 @@
+"""A deployment with the roles of `deploy/templates/access.yaml` on an AWS that enforces IAM, each process under its own.
+
+Everything that other templates would make, the account's root makes here. The web machine's processes get their keys as
+on AWS: a profile of their own in AWS's configuration file, whose role the machine's own role may assume; the machine's
+keys come from its metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from local.emulators import ACCESS_KEY, MINISTACK_SERVICES, REGION, ROOT, running_emulators
+from local.instance_role import assume
+from local.launch_template import user_data
+from local.metadata import MetadataServer
+from local.ports import free_port
+from local.processes import Supervised, wait_until
+from local.provision import provision
+from local.services import Services
+from local.stack import START_DEADLINE_S, Stack
+from scaler.instances import TAG_DEPLOYMENT
+from tasks.settings import Settings
+from tasks.sqs.names import COMMANDS_EXCHANGE, EVENTS_EXCHANGE, topic_name
+
+if TYPE_CHECKING:
+    from local.emulators import Emulators
+
+TEMPLATE = ROOT / "deploy" / "templates" / "access.yaml"
+SERVICES = f"{MINISTACK_SERVICES},cloudformation,logs,secretsmanager"
+PARENT = "photos"
+ACCOUNT = "000000000000"  # the emulator's
+LOGS = ("web", "scaler", "flower", "node")
+WEB_HOST = "i-0feb"
+# The roles that the web machine becomes, by the name of their profile.
+PROFILES = {"web": "WebRole", "scaler": "ScalerRole", "flower": "FlowerRole"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """A deployment whose roles are in force.
+
+    Attributes:
+        emulators: the AWS.
+        environ: what its processes are run with, but for keys.
+        parameters: of the template.
+        outputs: of the template.
+    """
+
+    emulators: Emulators
+    environ: Mapping[str, str]
+    parameters: Mapping[str, str]
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the processes see."""
+        return Settings.from_env(self.environ)
+
+    @property
+    def root(self) -> boto3.Session:
+        """A session that may do everything."""
+        return boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION)
+
+    def client(self, service: str, session: boto3.Session | None = None) -> Any:
+        """Return a client for a session, the root's by default."""
+        url = self.emulators.ec2_url if service == "ec2" and session is None else self.emulators.aws_url
+        return (session or self.root).client(service, endpoint_url=url)  # type: ignore[call-overload]  # any service
+
+    def session(self, role: str) -> boto3.Session:
+        """Return a session under one of the template's roles, assumed by who may assume it on AWS."""
+        by = self.session("WebHostRole") if role in PROFILES.values() else self.root
+        sts = self.client("sts", by)
+        keys = sts.assume_role(RoleArn=self.outputs[role], RoleSessionName=role)["Credentials"]
+        return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=REGION)
+
+
+@contextmanager
+def access(log_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[Access]:
+    """Start an AWS that enforces IAM, make what a deployment has, and its roles by the template."""
+    with running_emulators(log_dir, services=SERVICES, iam_enforced=True) as emulators:
+        name = f"d{uuid.uuid4().hex[:6]}"
+        topics = f"arn:aws:sns:{REGION}:{ACCOUNT}:{{}}"
+        mine = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
+            **emulators.endpoints,
+            **(environ or {}),
+            "DEPLOYMENT": name,
+            "INPUT_BUCKET": f"{name}-input",
+            "RESULT_BUCKET": f"{name}-results",
+            "QUEUE": f"{name}-classify",
+            "DEAD_LETTER_QUEUE": f"{name}-classify-dead-letters",
+            "CONTROL_TOPIC_ARN": topics.format(topic_name(name, COMMANDS_EXCHANGE)),
+            "EVENTS_TOPIC_ARN": topics.format(topic_name(name, EVENTS_EXCHANGE)),
+            "LAUNCH_TEMPLATE": f"{name}-node",
+        }
+        provision(Settings.from_env(mine))
+        made = Access(emulators, {**mine, "CLOUD": "aws", "POWER_OFF_COMMAND": "true"}, {})
+        made = replace(made, parameters=_make_the_rest(made))
+        yield replace(made, outputs=_deploy(made))
+
+
+def _make_the_rest(made: Access) -> dict[str, str]:
+    """Make topics, log groups, secrets and a bucket of artefacts; return the template's parameters."""
+    settings = made.settings
+    name = settings.deployment
+    for arn in (settings.control_topic_arn, settings.events_topic_arn):
+        made.client("sns").create_topic(Name=arn.rpartition(":")[2])
+    for part in LOGS:
+        made.client("logs").create_log_group(logGroupName=f"/classifier/{name}/{part}")
+    secrets = {
+        part: made.client("secretsmanager").create_secret(Name=f"{name}-{part}", SecretString=f"{part}'s")["ARN"]
+        for part in ("web", "flower", "tls")
+    }
+    made.client("s3").create_bucket(Bucket=f"{name}-artifacts")
+    queues = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{}}"
+    return {
+        "Deployment": name,
+        "ParentStack": PARENT,
+        "InputBucketArn": f"arn:aws:s3:::{settings.input_bucket}",
+        "ResultBucketArn": f"arn:aws:s3:::{settings.result_bucket}",
+        "QueueArn": queues.format(settings.queue),
+        "DeadLetterQueueArn": queues.format(settings.dead_letter_queue),
+        "ControlTopicArn": settings.control_topic_arn,
+        "EventsTopicArn": settings.events_topic_arn,
+        "ArtifactBucket": f"{name}-artifacts",
+        "WebSecretArn": secrets["web"],
+        "FlowerSecretArn": secrets["flower"],
+        "TlsSecretArn": secrets["tls"],
+        "WebAddressAllocationId": _address(made),
+    }
+
+
+def _address(made: Access) -> str:
+    return str(made.client("ec2").allocate_address(Domain="vpc")["AllocationId"])
+
+
+def _deploy(made: Access) -> dict[str, str]:
+    cloudformation = made.client("cloudformation")
+    stack = f"{PARENT}-Access"
+    cloudformation.create_stack(
+        StackName=stack,
+        TemplateBody=TEMPLATE.read_text(),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in made.parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+
+    def status() -> str:
+        return str(cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+
+    wait_until(lambda: not status().endswith("_IN_PROGRESS"), START_DEADLINE_S, "the stack of roles")
+    assert status() == "CREATE_COMPLETE", cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    outputs = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
+    return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A deployment's processes, each under its own role, but for the nodes' host, which plays EC2."""
+
+    access: Access
+    stack: Stack
+    scaler: Supervised
+
+
+@contextmanager
+def running(made: Access, log_dir: Path) -> Iterator[Running]:
+    """Start web app, scaler, Flower and the host of nodes; the scaler launches the first node."""
+    services = Services(made.emulators, *(free_port() for _ in range(4)))
+    where = {key: value for key, value in services.environ.items() if not key.startswith("AWS_")}
+    environ = {**services.defaults, **made.environ, **where, "LOCAL_STATE_DIR": str(log_dir)}
+    with ExitStack() as stack:
+        metadata = MetadataServer(0, lambda _id: assume(made.root, made.outputs["WebHostRole"], WEB_HOST))
+        stack.enter_context(_endpoints_here(made))
+        stack.enter_context(metadata.running())
+        config = log_dir / "aws-config"
+        config.write_text("".join(_profile(name, made.outputs[role]) for name, role in PROFILES.items()))
+        environ |= {
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.base_url(WEB_HOST),
+        }
+        _make_launch_template(made, environ)
+        processes = Stack(services, environ, log_dir, stack)
+        processes.start(replace(services.host(), environ={**made.emulators.environ, "CLOUD": "local"}))
+        scaler = processes.start_scaler(environ={"AWS_PROFILE": "scaler"})
+        processes.start_web({"AWS_PROFILE": "web"})
+        processes.start_flower({"AWS_PROFILE": "flower"})
+        yield Running(made, processes, scaler)
+        processes.terminate()
+
+
+@contextmanager
+def _endpoints_here(made: Access) -> Iterator[None]:
+    """Let clients that are made in this process find the emulators."""
+    before = dict(os.environ)
+    os.environ.update(made.emulators.endpoints)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _profile(name: str, role_arn: str) -> str:
+    return f"[profile {name}]\nrole_arn = {role_arn}\ncredential_source = Ec2InstanceMetadata\n\n"
+
+
+def _make_launch_template(made: Access, environ: Mapping[str, str]) -> None:
+    ec2 = made.client("ec2")
+    script = base64.b64encode(user_data(environ).encode()).decode()
+    ec2.create_launch_template(
+        LaunchTemplateName=environ["LAUNCH_TEMPLATE"],
+        LaunchTemplateData={
+            "ImageId": ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
+            "UserData": script,
+            "IamInstanceProfile": {"Arn": made.outputs["WorkerProfile"]},
+            "InstanceInitiatedShutdownBehavior": "terminate",
+            "MetadataOptions": {"HttpTokens": "required"},
+        },
+        TagSpecifications=[
+            {
+                "ResourceType": "launch-template",
+                "Tags": [{"Key": TAG_DEPLOYMENT, "Value": made.settings.deployment}],
+            }
+        ],
+    )
