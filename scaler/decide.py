@@ -51,6 +51,7 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
     lost = () if roster.deaf and held_off else roster.lost
     decision = Decision(
         launch=launches.number,
+        template_version=limits.template_version,
         revert=_ids(need.reverts),
         drain=leaving.drain,
         commit=commits([node for node in roster.draining if node not in need.reverts], limits, sample.now_s),

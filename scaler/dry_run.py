@@ -31,9 +31,9 @@ class DryRunFleet:
         """Return the instances there are."""
         return self._fleet.instances()
 
-    def launch(self, count: int, token: str) -> LaunchOutcome:
+    def launch(self, count: int, token: str, version: str) -> LaunchOutcome:
         """Say so."""
-        log.info("dry run: would launch %d (%s)", count, token)
+        log.info("dry run: would launch %d from version %s (%s)", count, version, token)
         return LaunchOutcome(count)
 
     def mark(self, ids: Sequence[str], phase: Phase, now_s: float) -> None:

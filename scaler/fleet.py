@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from botocore.exceptions import ClientError
 
 from scaler.ec2_errors import FAILED, meaning_of, refusal_of
-from scaler.instances import ROLE, TAG_DEPLOYMENT, TAG_LAUNCH, TAG_PHASE, TAG_ROLE, Instance, instance_of
-from scaler.state import LaunchOutcome, Meaning, Phase
+from scaler.instances import ROLE, TAG_DEPLOYMENT, TAG_LAUNCH, TAG_PHASE, TAG_ROLE, TAG_VERSION, Instance, instance_of
+from scaler.state import DEFAULT_VERSION, LaunchOutcome, Meaning, Phase
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -66,8 +66,11 @@ class Fleet(Protocol):
     def instances(self) -> tuple[Instance, ...]:
         """Return every instance of the deployment that is not terminated."""
 
-    def launch(self, count: int, token: str) -> LaunchOutcome:
-        """Launch instances; the same token launches no more. Never raises: refusals are in the outcome."""
+    def launch(self, count: int, token: str, version: str) -> LaunchOutcome:
+        """Launch instances from a version of the launch template; the same token launches no more.
+
+        Never raises: refusals are in the outcome.
+        """
 
     def mark(self, ids: Sequence[str], phase: Phase, now_s: float) -> None:
         """Write down what instances are told."""
@@ -117,14 +120,14 @@ class Ec2Fleet:
         except (KeyError, ValueError) as error:
             raise FleetError(f"EC2's list of instances cannot be understood: {error!r}") from error
 
-    def launch(self, count: int, token: str) -> LaunchOutcome:
+    def launch(self, count: int, token: str, version: str = DEFAULT_VERSION) -> LaunchOutcome:
         """Launch instances by an EC2 Fleet of type `instant`, which may give a part and says why not the rest.
 
         Where spot has no capacity and the purchase allows it, the rest is asked for on demand, under a token derived
         from the first. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html
         """
         on_demand = self._template.purchase == "on-demand"
-        outcome = self._create(count, token, "on-demand" if on_demand else "spot")
+        outcome = self._create(count, token, "on-demand" if on_demand else "spot", version)
         missing = count - len(outcome.launched)
         meanings = {meaning for meaning, _ in outcome.refusals}
         if (
@@ -133,7 +136,7 @@ class Ec2Fleet:
             or meanings - {Meaning.NO_CAPACITY, Meaning.QUOTA}
         ):
             return outcome
-        rest = self._create(missing, token + FALLBACK, "on-demand")
+        rest = self._create(missing, token + FALLBACK, "on-demand", version)
         left = () if len(rest.launched) >= missing else (*outcome.refusals, *rest.refusals)
         return LaunchOutcome(count, (*outcome.launched, *rest.launched), left)
 
@@ -169,14 +172,14 @@ class Ec2Fleet:
                     if error.response["Error"]["Code"] != GONE:
                         raise
 
-    def _create(self, count: int, token: str, market: Market) -> LaunchOutcome:
+    def _create(self, count: int, token: str, market: Market, version: str) -> LaunchOutcome:
         try:
-            answer = self._ec2.create_fleet(**self._request(count, token, market))
+            answer = self._ec2.create_fleet(**self._request(count, token, market, version))
         except FAILED as error:
             return LaunchOutcome(count, (), (refusal_of(error),))
         return _outcome(count, answer)
 
-    def _request(self, count: int, token: str, market: Market) -> CreateFleetRequestTypeDef:
+    def _request(self, count: int, token: str, market: Market, version: str) -> CreateFleetRequestTypeDef:
         overrides: list[FleetLaunchTemplateOverridesRequestTypeDef] = [
             {"InstanceType": instance_type, "Priority": priority, **({"SubnetId": subnet} if subnet else {})}  # type: ignore[typeddict-item]  # types are settings
             for priority, instance_type in enumerate(self._template.instance_types)
@@ -187,12 +190,14 @@ class Ec2Fleet:
             {"Key": TAG_ROLE, "Value": ROLE},
             {"Key": TAG_LAUNCH, "Value": token.removesuffix(FALLBACK)},
         ]
+        if version.isdecimal():  # what "$Default" or "$Latest" mean at the time is EC2's to know
+            tags.append({"Key": TAG_VERSION, "Value": version})
         return {
             "Type": "instant",
             "ClientToken": token,
             "LaunchTemplateConfigs": [
                 {
-                    "LaunchTemplateSpecification": {"LaunchTemplateName": self._template.name, "Version": "$Default"},
+                    "LaunchTemplateSpecification": {"LaunchTemplateName": self._template.name, "Version": version},
                     "Overrides": overrides,
                 }
             ],

@@ -15,6 +15,7 @@ TAG_DEPLOYMENT = "classifier:deployment"
 TAG_ROLE = "classifier:role"
 TAG_LAUNCH = "classifier:launch"
 TAG_PHASE = "classifier:phase"
+TAG_VERSION = "classifier:template-version"
 ROLE = "worker"
 # EC2 lists a new instance within seconds, and promises no more than "eventually":
 # https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
@@ -34,6 +35,8 @@ class Instance:
         spot: whether it is a spot instance.
         instance_type: for example ``c7i.large``.
         launch_token: of the request that launched it.
+        template_version: number of the launch template's version that it was asked for with; empty if it was asked for
+            without one, None if it is not listed yet, so that nobody knows.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Instance:
     spot: bool = False
     instance_type: str = ""
     launch_token: str = ""
+    template_version: str | None = None
 
 
 def with_unlisted(
@@ -83,4 +87,5 @@ def instance_of(item: InstanceTypeDef) -> Instance:
         spot=item.get("InstanceLifecycle") == "spot",
         instance_type=item["InstanceType"],
         launch_token=tags.get(TAG_LAUNCH, ""),
+        template_version=tags.get(TAG_VERSION, ""),
     )

@@ -105,7 +105,7 @@ class Loop:
             told = {*decision.revert, *decision.drain, *decision.commit, *decision.replace}
             self._actor.remind(reminders(seen.sample.nodes or (), told))
         if seen.instances is not None and self._lease.still_held():
-            memory, outcome = self._launch(memory, decision.launch, seen.instances, now_s)
+            memory, outcome = self._launch(memory, decision, seen.instances, now_s)
             # Before it is saved: should that fail, this process still knows what it has launched.
             self._memory = memory
             if self._lease.still_held():
@@ -121,7 +121,7 @@ class Loop:
         return replace(memory, history=replace(memory.history, stopped=""))
 
     def _launch(
-        self, memory: Memory, count: int, instances: tuple[Instance, ...], now_s: float
+        self, memory: Memory, decision: Decision, instances: tuple[Instance, ...], now_s: float
     ) -> tuple[Memory, LaunchOutcome | None]:
         """Launch nodes so that neither a scaler that is killed nor a lost answer launches any twice.
 
@@ -129,11 +129,11 @@ class Loop:
         intent looks for its instances, and if there are none, asks again under the same token, which EC2 carries out
         once: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
         """
-        intent = memory.intent
+        intent, count = memory.intent, decision.launch
         if intent is None:
             if not count:
                 return memory, None
-            intent = Intent(uuid.uuid4().hex, count, now_s)
+            intent = Intent(uuid.uuid4().hex, count, now_s, decision.template_version)
             self._memory = memory = replace(memory, intent=intent)
             self._store.save(memory)
             # Saving took time too. Whoever has the lease by now finds the intent.
@@ -148,7 +148,8 @@ class Loop:
         # It may not be wanted any more, or others have come meanwhile; then it is only waited for.
         if not count or len(instances) + intent.count > self._limits.max_nodes:
             return memory, None
-        return self._launched(memory, self._fleet.launch(intent.count, intent.token), len(instances), now_s)
+        outcome = self._fleet.launch(intent.count, intent.token, intent.version)
+        return self._launched(memory, outcome, len(instances), now_s)
 
     def _launched(
         self, memory: Memory, outcome: LaunchOutcome, nodes: int, now_s: float

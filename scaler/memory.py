@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from scaler.state import History
+from scaler.state import DEFAULT_VERSION, History
 
 if TYPE_CHECKING:
     from tasks.objects import Bucket
@@ -31,11 +31,13 @@ class Intent:
         token: of the request, which EC2 carries out once.
         count: instances to launch.
         at_s: when.
+        version: of the launch template.
     """
 
     token: str
     count: int
     at_s: float
+    version: str = DEFAULT_VERSION
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def node_of(
         report=report,
         spot=instance.spot,
         instance_type=instance.instance_type,
+        template_version=instance.template_version,
     )
 
 

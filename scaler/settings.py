@@ -95,6 +95,12 @@ class ScalerSettings(EnvironmentSettings):
         pattern=r"^[A-Za-z0-9().\-/_]{3,128}$",
         description="EC2 launch template of a node",
     )
+    launch_template_version: str = Field(
+        DEFAULTS.template_version,
+        alias="LAUNCH_TEMPLATE_VERSION",
+        pattern=r"^(\$Default|\$Latest|[1-9][0-9]*)$",
+        description="its version; nodes that were launched from another are replaced, if it is a number",
+    )
     instance_types: str = Field(
         "c7i.large,c6i.large,m7i.large",
         alias="INSTANCE_TYPES",
@@ -149,6 +155,7 @@ class ScalerSettings(EnvironmentSettings):
             boot_deadline_s=self.boot_deadline_s,
             silent_deadline_s=self.silent_deadline_s,
             poweroff_deadline_s=self.poweroff_deadline_s,
+            template_version=self.launch_template_version,
             initial_task_s=self.initial_task_s,
             initial_boot_s=self.initial_boot_s,
             node_slots=node_slots,

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+# EC2's name of whichever version is the launch template's default at that moment.
+DEFAULT_VERSION = "$Default"
+
 
 class Phase(StrEnum):
     """Where a node is in its life. Each edge is made by one side alone.
@@ -83,6 +86,8 @@ class Node:
         report: its worker's report of this tick; None if it gave none.
         spot: whether it is a spot instance.
         instance_type: for example ``c7i.large``.
+        template_version: number of the launch template's version that it was launched from; empty if it was launched
+            without one, None if it is not known.
     """
 
     id: str
@@ -92,6 +97,7 @@ class Node:
     report: WorkerReport | None = None
     spot: bool = False
     instance_type: str = ""
+    template_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class Limits:
     boot_deadline_s: float = 300.0
     silent_deadline_s: float = 180.0
     poweroff_deadline_s: float = 600.0
+    template_version: str = DEFAULT_VERSION
     initial_task_s: float = 1.0
     initial_boot_s: float = 90.0
     node_slots: int = 8
@@ -169,6 +176,7 @@ class Decision:
 
     Attributes:
         launch: number of nodes to launch.
+        template_version: of the launch template that they are launched from.
         revert: draining nodes that are to take tasks again.
         drain: ready nodes that are to take no more tasks.
         commit: drained nodes that are to power off.
@@ -180,6 +188,7 @@ class Decision:
     """
 
     launch: int = 0
+    template_version: str = DEFAULT_VERSION
     revert: tuple[str, ...] = ()
     drain: tuple[str, ...] = ()
     commit: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -58,6 +59,19 @@ def test_launched_instances_are_listed(ec2: Any, template: str, purchase: Purcha
     }
     fleet.terminate(outcome.launched)
     assert fleet.instances() == ()
+
+
+def test_a_node_is_launched_from_the_version_that_was_asked_for_and_says_so(ec2: Any, template: str) -> None:
+    """A number is the version whose UserData the node gets, and stands in its tags; `$Default` leaves it to EC2."""
+    second = base64.b64encode(b"second").decode()
+    ec2.create_launch_template_version(LaunchTemplateName=template, LaunchTemplateData={"UserData": second})
+    fleet = fleet_of(ec2, template, "on-demand")
+    launched = fleet.launch(1, "numbered", "2").launched + fleet.launch(1, "default").launched
+    versions = {instance.id: instance.template_version for instance in fleet.instances()}
+    assert [versions[node] for node in launched] == ["2", ""]
+    boots = [ec2.describe_instance_attribute(InstanceId=node, Attribute="userData")["UserData"] for node in launched]
+    assert [boot.get("Value") for boot in boots] == [second, None]
+    fleet.terminate(launched)
 
 
 def test_every_page_is_read(ec2: Any, template: str) -> None:

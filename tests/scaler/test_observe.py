@@ -26,6 +26,7 @@ class FromEc2:
     phase_since_s: float = NOW_S - 20
     spot: bool = False
     instance_type: str = "c7i.large"
+    template_version: str | None = None
 
 
 JOINED = Seen(NOW_S - 50, NOW_S - 40, NOW_S)
