@@ -26,6 +26,10 @@ KEEP_ALIVE_S = 75
 STOP_S = 1
 REGION = "us-east-1"
 MINISTACK_SERVICES = "s3,sqs,sns,iam,sts"
+# With what a deployment's template makes beside them.
+DEPLOYMENT_SERVICES = (
+    f"cloudformation,{MINISTACK_SERVICES},ec2,logs,monitoring,autoscaling,elasticloadbalancing,secretsmanager,ssm"
+)
 # Any value does unless IAM is enforced; then this one is the account's root.
 ACCESS_KEY = "local"
 
@@ -100,8 +104,14 @@ class Emulators:
         # Long polls are open at every stop; nobody waits for them.
         times = ("--timeout-keep-alive", str(KEEP_ALIVE_S), "--timeout-graceful-shutdown", str(STOP_S))
         quiet = ("--no-server-header", "--no-date-header", "--no-access-log", "--log-level", "warning")
-        app = ("--app-dir", str(ROOT), "local.enforcing:app") if self.iam_enforced else ("ministack.app:app",)
-        return (*app, *where, *times, *quiet)
+        return (*self._app(), *where, *times, *quiet)
+
+    def _app(self) -> tuple[str, ...]:
+        if self.iam_enforced:
+            return ("--app-dir", str(ROOT), "local.enforcing:app")
+        if "cloudformation" in self.services:
+            return ("--app-dir", str(ROOT), "local.elastic_ips:app")
+        return ("ministack.app:app",)
 
     def healthy(self) -> bool:
         """Tell whether both emulators answer."""

@@ -18,7 +18,6 @@ from urllib.parse import parse_qsl
 
 import boto3
 import requests
-from ministack.app import app as ministack
 from ministack.core.iam_actions import access_denied_response
 from ministack.core.iam_evaluator import (
     AuthError,
@@ -34,6 +33,7 @@ from ministack.services import iam
 
 from local import corrections
 from local.ec2_permissions import Facts, Permission, permissions
+from local.elastic_ips import app as ministack
 from local.emulators import ACCESS_KEY
 
 # Where moto answers.
