@@ -29,7 +29,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 	@.venv-checks/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-.PHONY: help install run smoke test fuzz simulate drill-burst drill-elastic bench bench-requests bench-web check fmt lock
+.PHONY: help install run smoke deploy destroy test fuzz simulate drill-burst drill-elastic bench bench-requests bench-web check fmt lock
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
@@ -40,6 +40,15 @@ run: .venv/.run .venv-emulators/.done ## run the whole system on this machine un
 
 smoke: install ## classify real photographs on a stack of its own and print a table
 	@$(PY) -m local smoke
+
+# PARAMS holds NAME=VALUE pairs, quoted as in a shell; FLAGS are the command's own (python -m deploy deploy --help).
+deploy: .venv/.run ## create or update STACK on AWS, after a preview and a question: make deploy STACK=… PARAMS='MaxNodes=9'
+	@test -n "$(STACK)" || { echo "error: which stack? make deploy STACK=photos PARAMS='AllowedCidr=203.0.113.0/24'" >&2; exit 2; }
+	@$(PY) -m deploy deploy "$(STACK)" $(PARAMS) $(FLAGS) $(if $(YES),--yes)
+
+destroy: .venv/.run ## delete STACK from AWS, with DELETE_DATA=1 its photos, too
+	@test -n "$(STACK)" || { echo "error: which stack? make destroy STACK=photos" >&2; exit 2; }
+	@$(PY) -m deploy destroy "$(STACK)" $(FLAGS) $(if $(YES),--yes) $(if $(DELETE_DATA),--delete-data)
 
 test: install ## run all tests
 	@$(PY) -m pytest -n 2 --dist loadfile
@@ -68,7 +77,7 @@ bench-web: install ## uploads a second and the web process's memory: 416 photos 
 check: install .venv-checks/.done ## lint, check types, architecture, scripts and templates
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy -m celeryconfig -p bench -p local -p scaler -p tasks -p webapp
+	@$(BIN)/mypy -m celeryconfig -p bench -p deploy -p local -p scaler -p tasks -p webapp
 	@$(BIN)/lint-imports
 	@$(BIN)/shellcheck $$(git ls-files .ci '*.sh')
 	@.venv-checks/bin/cfn-lint deploy/templates/*.yaml

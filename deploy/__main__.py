@@ -1,0 +1,175 @@
+"""The command line that deploys the system onto AWS: `python -m deploy COMMAND --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deploy.errors import DeployError, one_line
+
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run one command; return the exit status."""
+    chosen = _parser().parse_args()
+    run: Callable[[argparse.Namespace], None] = chosen.run
+    try:
+        run(chosen)
+    except KeyboardInterrupt:
+        print("interrupted: CloudFormation goes on with what it has begun", file=sys.stderr)
+        return INTERRUPTED
+    except DeployError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ClientError as error:
+        told = error.response["Error"]
+        print(
+            f"error: AWS refuses {error.operation_name}: {told['Code']}: {one_line(told['Message'])}", file=sys.stderr
+        )
+        return 1
+    except BotoCoreError as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _deploy_parser(commands)
+    _destroy_parser(commands)
+    for name, what, run in (
+        ("outputs", "print what a stack tells about itself", _outputs),
+        ("settings", "print the settings that have this project's processes work for a stack", _settings),
+    ):
+        command = _command(commands, name, what, run)
+        command.add_argument("stack", metavar="STACK")
+        command.add_argument("--json", action="store_true", help="as JSON")
+    _command(commands, "parameters", "list the parameters that `deploy` takes", _parameters)
+    artifact = _command(commands, "artifact", "pack the code, or list the versions that are uploaded", _artifact)
+    artifact.add_argument("action", choices=["build", "list"])
+    artifact.add_argument("--output", metavar="FILE", help="build: where to write (default: classifier-VERSION.tar.gz)")
+    artifact.add_argument("--allow-dirty", action="store_true", help="build: pack what no commit holds, too")
+    artifact.add_argument("--artifact-bucket", default="", metavar="BUCKET", help="list: of which bucket")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    what: str,
+    run: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    parser.add_argument("--region", default="", help="AWS region (default: the environment's)")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _deploy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "deploy", "create or update a stack, after a preview of changes and costs and a confirmation", _deploy
+    )
+    parser.add_argument("stack", metavar="STACK", help="its name; a new one's names in AWS begin with it")
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="what changes; all else stays as it is")
+    parser.add_argument(
+        "--code-version", default="", metavar="VERSION", help="a version uploaded before, to roll back (artifact list)"
+    )
+    parser.add_argument("--artifact-bucket", default="", metavar="BUCKET", help="default: one of the account's own")
+    parser.add_argument("--allow-dirty", action="store_true", help="deploy a working tree that no commit holds")
+    parser.add_argument("--allow-data-loss", action="store_true", help="let buckets, queues or secrets be replaced")
+    parser.add_argument("--preview", action="store_true", help="show what would change; nothing but files is uploaded")
+    parser.add_argument("--yes", action="store_true", help="ask nobody")
+
+
+def _destroy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "destroy", "delete a stack, its nodes and its queues", _destroy)
+    parser.add_argument("stack", metavar="STACK")
+    parser.add_argument("--delete-data", action="store_true", help="delete photos, results and waiting tasks, too")
+    parser.add_argument("--yes", action="store_true", help="ask nobody")
+
+
+def _deploy(chosen: argparse.Namespace) -> None:
+    from deploy.aws import Aws
+    from deploy.console import Console
+    from deploy.rollout import Order, deploy
+
+    order = Order(
+        chosen.stack,
+        chosen.parameters,
+        chosen.code_version,
+        chosen.artifact_bucket,
+        allow_dirty=chosen.allow_dirty,
+        allow_data_loss=chosen.allow_data_loss,
+        preview=chosen.preview,
+    )
+    deploy(Aws.connect(chosen.region), order, Console(yes=chosen.yes))
+
+
+def _destroy(chosen: argparse.Namespace) -> None:
+    from deploy.aws import Aws
+    from deploy.console import Console
+    from deploy.destroy import destroy
+
+    aws = Aws.connect(chosen.region)
+    destroy(aws, chosen.stack, Console(yes=chosen.yes), delete_data=chosen.delete_data)
+
+
+def _outputs(chosen: argparse.Namespace) -> None:
+    from deploy.aws import Aws
+    from deploy.stacks import require
+
+    stack = require(Aws.connect(chosen.region).cloudformation, chosen.stack)
+    _print_values(dict(stack.outputs), as_json=chosen.json)
+
+
+def _settings(chosen: argparse.Namespace) -> None:
+    from deploy.aws import Aws
+    from deploy.stacks import require, settings
+
+    aws = Aws.connect(chosen.region)
+    _print_values(settings(require(aws.cloudformation, chosen.stack), aws.region), as_json=chosen.json)
+
+
+def _print_values(values: dict[str, str], *, as_json: bool) -> None:
+    from deploy.stacks import as_lines
+
+    print(json.dumps(values, indent=2) if as_json else as_lines(values))
+
+
+def _parameters(_chosen: argparse.Namespace) -> None:
+    from deploy.parameters import SET_BY_COMMAND, declared
+    from deploy.upload import Templates
+
+    for name, entry in declared(Templates.read().main).items():
+        if name not in SET_BY_COMMAND:
+            default = "required" if entry.default is None else f"default: {entry.default or 'empty'}"
+            print(f"{name} ({default})\n    {entry.description}")
+
+
+def _artifact(chosen: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from deploy.artifact import build
+    from deploy.aws import Aws
+    from deploy.upload import bucket_name, versions
+
+    if chosen.action == "list":
+        aws = Aws.connect(chosen.region)
+        for version, when, size_bytes in versions(aws, chosen.artifact_bucket or bucket_name(aws)):
+            print(f"{version:<32}  {when}  {size_bytes / 1e6:5.1f} MB")
+        return
+    artifact = build(allow_dirty=chosen.allow_dirty)
+    path = Path(chosen.output or os.path.basename(artifact.key))  # noqa: PTH119 - a key is no path
+    path.write_bytes(artifact.data)
+    print(f"{path} ({len(artifact.data) / 1e6:.1f} MB)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

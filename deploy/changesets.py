@@ -1,0 +1,126 @@
+"""Asks CloudFormation what it would do, nested stacks included, before anything is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from deploy.changes import Row, row
+from deploy.errors import DeployError, one_line
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import (
+        ChangeTypeDef,
+        DescribeChangeSetOutputTypeDef,
+        ParameterTypeDef,
+        TagTypeDef,
+    )
+
+DEADLINE_S = 600.0
+# CloudFormation's own words: a change set without changes fails.
+NOTHING = ("didn't contain changes", "No updates are to be performed")
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """What CloudFormation would do to a stack.
+
+    Attributes:
+        id: its ARN.
+        stack_id: the stack's ARN.
+        rows: what happens to each resource; empty if nothing does.
+    """
+
+    id: str
+    stack_id: str
+    rows: tuple[Row, ...]
+
+
+def create(
+    cloudformation: CloudFormationClient,
+    stack: str,
+    *,
+    template_url: str,
+    parameters: Sequence[ParameterTypeDef],
+    tags: Sequence[TagTypeDef],
+    new: bool,
+    poll_s: float,
+) -> ChangeSet:
+    """Make a change set and wait until it is worked out.
+
+    Raises:
+        DeployError: CloudFormation cannot work it out.
+        botocore.exceptions.ClientError: it refuses the request.
+    """
+    kind: Literal["CREATE", "UPDATE"] = "CREATE" if new else "UPDATE"
+    made = cloudformation.create_change_set(
+        StackName=stack,
+        ChangeSetName=f"deploy-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}",
+        ChangeSetType=kind,
+        TemplateURL=template_url,
+        Parameters=parameters,
+        Capabilities=["CAPABILITY_IAM"],
+        Tags=tags,
+        IncludeNestedStacks=True,
+    )
+    answer = _settled(cloudformation, made["Id"], poll_s)
+    if answer["Status"] == "FAILED" and not _is_empty(answer):
+        reason = one_line(answer.get("StatusReason", "no reason given"))
+        discard(cloudformation, ChangeSet(made["Id"], made["StackId"], ()), new=new)
+        raise DeployError(f"CloudFormation refuses the change: {reason}")
+    return ChangeSet(made["Id"], made["StackId"], tuple(_rows(cloudformation, answer, (), poll_s)))
+
+
+def discard(cloudformation: CloudFormationClient, changes: ChangeSet, *, new: bool) -> None:
+    """Forget a change set, and the empty stack that a new one's made.
+
+    Raises:
+        botocore.exceptions.ClientError: CloudFormation refuses.
+    """
+    cloudformation.delete_change_set(ChangeSetName=changes.id, StackName=changes.stack_id)
+    if new:
+        cloudformation.delete_stack(StackName=changes.stack_id)
+
+
+def _settled(cloudformation: CloudFormationClient, change_set: str, poll_s: float) -> DescribeChangeSetOutputTypeDef:
+    end_s = time.monotonic() + DEADLINE_S
+    while True:
+        answer = cloudformation.describe_change_set(ChangeSetName=change_set)
+        if answer["Status"] in {"CREATE_COMPLETE", "FAILED"}:
+            return answer
+        if time.monotonic() > end_s:
+            raise DeployError(f"the change set is not worked out after {DEADLINE_S:.0f} s: look at it in the console")
+        time.sleep(poll_s)
+
+
+def _rows(
+    cloudformation: CloudFormationClient, answer: DescribeChangeSetOutputTypeDef, path: tuple[str, ...], poll_s: float
+) -> list[Row]:
+    rows = []
+    for change in _changes(cloudformation, answer):
+        resource = change.get("ResourceChange", {})
+        nested = resource.get("ChangeSetId")
+        if not nested:
+            rows.append(row(resource, path))
+            continue
+        # CloudFormation names every nested stack as changed; its own change set says whether it is.
+        below = (*path, resource["LogicalResourceId"])
+        rows += _rows(cloudformation, _settled(cloudformation, nested, poll_s), below, poll_s)
+        if resource.get("Action") in {"Add", "Remove"}:
+            rows.append(row(resource, path))
+    return rows
+
+
+def _changes(cloudformation: CloudFormationClient, answer: DescribeChangeSetOutputTypeDef) -> list[ChangeTypeDef]:
+    changes = list(answer.get("Changes", []))
+    while token := answer.get("NextToken", ""):
+        answer = cloudformation.describe_change_set(ChangeSetName=answer["ChangeSetId"], NextToken=token)
+        changes += answer.get("Changes", [])
+    return changes
+
+
+def _is_empty(answer: DescribeChangeSetOutputTypeDef) -> bool:
+    return any(words in answer.get("StatusReason", "") for words in NOTHING)

@@ -1,0 +1,180 @@
+"""Takes a deployment down, and loses nothing by accident: photos, results and waiting tasks stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from deploy import stacks
+from deploy.aws import Aws
+from deploy.console import Console
+from deploy.errors import DeployError
+from deploy.events import Follower
+from scaler.instances import TAG_DEPLOYMENT
+from tasks.sqs.counts import DELAYED, IN_FLIGHT, VISIBLE
+from tasks.sqs.names import parse as control_queue
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+UP = ["pending", "running", "stopping", "stopped"]
+STOP_DEADLINE_S = 600.0
+BATCH = 1000  # the most keys of one DeleteObjects
+COUNTS: tuple[QueueAttributeNameType, ...] = (VISIBLE, IN_FLIGHT, DELAYED)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a deployment still holds.
+
+    Attributes:
+        objects: whether a bucket holds anything, by the bucket's name.
+        messages: how many a queue holds, by the queue's name.
+    """
+
+    objects: dict[str, bool]
+    messages: dict[str, int]
+
+    @property
+    def kept(self) -> list[str]:
+        """In words what would be lost."""
+        full = [f"bucket {name} holds objects" for name, full in self.objects.items() if full]
+        return full + [f"queue {name} holds {count} messages" for name, count in self.messages.items() if count]
+
+
+def destroy(aws: Aws, name: str, console: Console, *, delete_data: bool) -> None:
+    """Delete a stack with its nodes and the queues that its processes made.
+
+    Raises:
+        DeployError: it holds data and `delete_data` is not given; nobody confirms; CloudFormation fails.
+        botocore.exceptions.BotoCoreError: AWS cannot be reached, or there are no keys.
+        botocore.exceptions.ClientError: it refuses a request.
+    """
+    stack = stacks.require(aws.cloudformation, name)
+    deployment = stack.parameters.get("Deployment", "")
+    held = holdings(aws, stack.id)
+    if held.kept and not delete_data:
+        raise DeployError(f"{'; '.join(held.kept)}: let them go with --delete-data (in make: DELETE_DATA=1)")
+    console.tell(f"stack {name} in {aws.region}, account {aws.account_id}, is {stack.status}")
+    for line in held.kept:
+        console.tell(f"  {line}: it will be lost")
+    if not console.confirmed(f"Destroy stack {name} for good?", name):
+        console.tell("nothing was changed")
+        return
+    _stop_machines(aws, stack.id, deployment, console)
+    for bucket, full in held.objects.items():
+        if full:
+            console.tell(f"emptying {bucket}")
+            _empty(aws, bucket)
+    follower = Follower(aws.cloudformation, stack.id, console)
+    follower.start()
+    aws.cloudformation.delete_stack(StackName=stack.id)
+    console.tell(f"\nstack {name} is {follower.wait()}")
+    _delete_control_queues(aws, deployment, console)
+
+
+def holdings(aws: Aws, stack_id: str) -> Holdings:
+    """Look into a stack's buckets and queues.
+
+    Raises:
+        botocore.exceptions.ClientError: AWS refuses to say.
+    """
+    buckets = stacks.resources(aws.cloudformation, stack_id, "AWS::S3::Bucket")
+    queues = stacks.resources(aws.cloudformation, stack_id, "AWS::SQS::Queue")
+    return Holdings(
+        {bucket: _has_objects(aws, bucket) for bucket in buckets},
+        {url.rsplit("/", 1)[-1]: _messages(aws, url) for url in queues},
+    )
+
+
+def _has_objects(aws: Aws, bucket: str) -> bool:
+    try:
+        return bool(aws.s3.list_objects_v2(Bucket=bucket, MaxKeys=1).get("KeyCount"))
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchBucket":
+            return False
+        raise
+
+
+def _messages(aws: Aws, url: str) -> int:
+    try:
+        found = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(COUNTS))["Attributes"]
+    except aws.sqs.exceptions.QueueDoesNotExist:
+        return 0
+    return sum(int(found[name]) for name in COUNTS)
+
+
+def _stop_machines(aws: Aws, stack_id: str, deployment: str, console: Console) -> None:
+    # The scaler goes first: it would launch new nodes for those that go. Nodes are not in the stack, but its network
+    # cannot be deleted while they are in there.
+    for group in stacks.resources(aws.cloudformation, stack_id, "AWS::AutoScaling::AutoScalingGroup"):
+        console.tell(f"stopping the web machine ({group})")
+        aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
+        _wait(lambda group=group: not _members(aws, group), f"the web machine of {group} to go", console.poll_s)  # type: ignore[misc]  # a default argument binds the loop's name
+    if not deployment:
+        return
+    nodes = _nodes(aws, deployment)
+    for start in range(0, len(nodes), BATCH):
+        aws.ec2.terminate_instances(InstanceIds=nodes[start : start + BATCH])
+    if nodes:
+        console.tell(f"terminating {len(nodes)} nodes")
+        _wait(lambda: not _nodes(aws, deployment, [*UP, "shutting-down"]), "nodes to be terminated", console.poll_s)
+
+
+def _members(aws: Aws, group: str) -> int:
+    found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+    return sum(len(entry["Instances"]) for entry in found)
+
+
+def _nodes(aws: Aws, deployment: str, states: Sequence[str] = UP) -> list[str]:
+    pages = aws.ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": f"tag:{TAG_DEPLOYMENT}", "Values": [deployment]},
+            {"Name": "instance-state-name", "Values": list(states)},
+        ]
+    )
+    return [item["InstanceId"] for page in pages for group in page["Reservations"] for item in group["Instances"]]
+
+
+def _wait(condition: Callable[[], bool], what: str, poll_s: float) -> None:
+    end_s = time.monotonic() + STOP_DEADLINE_S
+    while not condition():
+        if time.monotonic() > end_s:
+            raise DeployError(f"waited {STOP_DEADLINE_S / 60:.0f} minutes in vain for {what}; nothing else was deleted")
+        time.sleep(poll_s)
+
+
+def _empty(aws: Aws, bucket: str) -> None:
+    for page in aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        keys: list[ObjectIdentifierTypeDef] = [
+            {"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries
+        ]
+        if not keys:
+            continue
+        failed = aws.s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True}).get("Errors", [])
+        if failed:
+            raise DeployError(
+                f"{len(failed)} objects of {bucket} stay, e.g. {failed[0]['Key']}: {failed[0]['Message']}"
+            )
+
+
+def _delete_control_queues(aws: Aws, deployment: str, console: Console) -> None:
+    # Processes delete their inboxes when they end; those that were cut off cannot.
+    if not deployment:
+        return
+    urls = [
+        url
+        for page in aws.sqs.get_paginator("list_queues").paginate(QueueNamePrefix=f"{deployment}_")
+        for url in page.get("QueueUrls", [])
+        if control_queue(url.rsplit("/", 1)[-1], deployment)
+    ]
+    for url in urls:
+        aws.sqs.delete_queue(QueueUrl=url)
+    if urls:
+        console.tell(f"{len(urls)} inboxes of processes that are gone are deleted")

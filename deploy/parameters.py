@@ -1,0 +1,152 @@
+"""The parameters of a deployment: what the main template declares, what the operator gives, what a stack has. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from deploy.errors import DeployError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
+
+# What the command itself sets.
+ARTIFACT_BUCKET = "ArtifactBucket"
+CODE_VERSION = "CodeVersion"
+DEPLOYMENT = "Deployment"
+TEMPLATE_PREFIX = "TemplatePrefix"
+SET_BY_COMMAND = {ARTIFACT_BUCKET, CODE_VERSION, TEMPLATE_PREFIX}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A parameter as the template declares it; `default` is None where a value must be given."""
+
+    name: str
+    default: str | None
+    description: str = ""
+    pattern: str = ""
+    allowed: tuple[str, ...] = ()
+    constraint: str = ""
+    least: float | None = None
+    most: float | None = None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's tags, whose meaning nobody needs here."""
+
+
+def _untag(loader: _Loader, _suffix: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)  # noqa: S101 - YAML has three kinds of nodes
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_multi_constructor("!", _untag)
+
+
+def declared(template: str) -> dict[str, Declared]:
+    """Return the parameters that a template's text declares, by name."""
+    document: dict[str, Any] = yaml.load(template, Loader=_Loader)  # noqa: S506 - a SafeLoader that knows more tags
+    return {name: _declared(name, entry) for name, entry in document.get("Parameters", {}).items()}
+
+
+def _declared(name: str, entry: Mapping[str, Any]) -> Declared:
+    return Declared(
+        name,
+        str(entry["Default"]) if "Default" in entry else None,
+        str(entry.get("Description", "")),
+        str(entry.get("AllowedPattern", "")),
+        tuple(map(str, entry.get("AllowedValues", ()))),
+        str(entry.get("ConstraintDescription", "")),
+        entry.get("MinValue"),
+        entry.get("MaxValue"),
+    )
+
+
+def parse(words: Iterable[str], known: Mapping[str, Declared]) -> dict[str, str]:
+    """Read words like ``MaxNodes=5``.
+
+    Raises:
+        DeployError: a word is no NAME=VALUE, or the template knows no such name or refuses the value.
+    """
+    given = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise DeployError(f"{word!r} is refused: parameters are given as NAME=VALUE")
+        if name in SET_BY_COMMAND:
+            raise DeployError(f"{name} is refused: the command sets it by itself")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else "; `python -m deploy parameters` lists them"
+            raise DeployError(f"{name} is no parameter{hint}")
+        check(known[name], value)
+        given[name] = value
+    return given
+
+
+def check(parameter: Declared, value: str) -> None:
+    """Hold a value against what the template allows.
+
+    Raises:
+        DeployError: it is refused.
+    """
+    if parameter.allowed and value not in parameter.allowed:
+        raise DeployError(f"{parameter.name}={value!r} is refused: it should be one of {', '.join(parameter.allowed)}")
+    if parameter.pattern and not re.fullmatch(parameter.pattern, value):
+        wanted = parameter.constraint or parameter.description or parameter.pattern
+        raise DeployError(f"{parameter.name}={value!r} is refused: {wanted}")
+    if parameter.least is not None or parameter.most is not None:
+        _check_number(parameter, value)
+
+
+def _check_number(parameter: Declared, value: str) -> None:
+    least = float("-inf") if parameter.least is None else parameter.least
+    most = float("inf") if parameter.most is None else parameter.most
+    try:
+        fits = least <= float(value) <= most
+    except ValueError:
+        fits = False
+    if not fits:
+        raise DeployError(f"{parameter.name}={value!r} is refused: it should be a number from {least:g} to {most:g}")
+
+
+def request(
+    given: Mapping[str, str], known: Mapping[str, Declared], had: Mapping[str, str] | None
+) -> list[ParameterTypeDef]:
+    """Return what CloudFormation is asked for: what is given, else what the stack has, else the template's default.
+
+    Args:
+        given: the operator's values and the command's own.
+        known: what the template declares.
+        had: the values of the stack; None for a new one.
+
+    Raises:
+        DeployError: a value is missing.
+    """
+    missing = [name for name, entry in known.items() if entry.default is None and name not in {**(had or {}), **given}]
+    if missing:
+        reasons = "; ".join(f"{name}=… ({known[name].description.rstrip('.')})" for name in missing)
+        raise DeployError(f"a value is missing: {reasons}")
+    wanted: list[ParameterTypeDef] = []
+    for name in known:
+        if name in given:
+            wanted.append({"ParameterKey": name, "ParameterValue": given[name]})
+        elif had is not None and name in had:
+            wanted.append({"ParameterKey": name, "UsePreviousValue": True})
+    return wanted
+
+
+def effective(given: Mapping[str, str], known: Mapping[str, Declared], had: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the value that each parameter will have."""
+    defaults = {name: entry.default for name, entry in known.items() if entry.default is not None}
+    return defaults | {name: value for name, value in (had or {}).items() if name in known} | dict(given)
