@@ -110,7 +110,7 @@ class Emulators:
         if self.iam_enforced:
             return ("--app-dir", str(ROOT), "local.enforcing:app")
         if "cloudformation" in self.services:
-            return ("--app-dir", str(ROOT), "local.elastic_ips:app")
+            return ("--app-dir", str(ROOT), "local.cloudformation:app")
         return ("ministack.app:app",)
 
     def healthy(self) -> bool:

@@ -32,8 +32,8 @@ from ministack.core.router import extract_access_key_id, extract_region
 from ministack.services import iam
 
 from local import corrections
+from local.cloudformation import app as ministack
 from local.ec2_permissions import Facts, Permission, permissions
-from local.elastic_ips import app as ministack
 from local.emulators import ACCESS_KEY
 
 # Where moto answers.
