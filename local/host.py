@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
 from local.instance_role import NodeRole
+from local.machine import binaries, prepare
 from local.metadata import MetadataServer
 from local.processes import Command, Supervised
 from local.settings import LocalSettings
@@ -41,6 +42,8 @@ STOP_DEADLINE_S = 15.0
 UP = ("pending", "running")
 # Of this process's environment a machine gets what any machine has; the rest must come from its UserData.
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
+# Where AWS is goes without saying on AWS.
+ENDPOINTS = "AWS_ENDPOINT_URL"
 # Marks every process of this host's machines, to find those that outlived it.
 MARK = "LOCAL_NODE_OF"
 HANG = b"#!/bin/sh\nexec sleep 1000000\n"
@@ -67,6 +70,7 @@ class Host:
         deployment: whose instances are run.
         metadata: tells machines who they are.
         folder: gets each machine's log, and its UserData as a script.
+        disk: what all machines hold at their start; see `local.machine`.
         boot_s: how long a machine takes before it runs its UserData.
         never_join: how many machines hang at their start instead.
     """
@@ -75,6 +79,7 @@ class Host:
     deployment: str
     metadata: MetadataServer
     folder: Path
+    disk: Path
     boot_s: float = 0.0
     never_join: int = 0
     _due_s: dict[str, float] = field(default_factory=dict)
@@ -139,9 +144,15 @@ class Host:
         script = self.folder / f"{instance_id}.sh"
         script.write_bytes(self._user_data(instance_id))
         script.chmod(0o700)
-        environ = {name: os.environ[name] for name in INHERITED if name in os.environ} | {
+        environ = {
+            name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(ENDPOINTS)
+        } | {
             "INSTANCE_ID": instance_id,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.metadata.base_url(instance_id),
+            "CLASSIFIER_ROOT": str(self.disk),
+            "PATH": f"{binaries(self.disk)}:{os.environ.get('PATH', os.defpath)}",
+            # The end of its processes is the end of this machine, and not of the one that it runs on.
+            "POWER_OFF_COMMAND": "true",
             MARK: str(self.folder),
         }
         try:
@@ -193,7 +204,9 @@ def host(settings: Settings, options: HostSettings, local: LocalSettings, templa
     metadata = MetadataServer(local.metadata_port, NodeRole(session, ec2, template).keys_of)
     folder = (local.state_dir / "log").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    machines = Host(ec2, settings.deployment, metadata, folder, options.boot_s, options.never_join)
+    disk = (local.state_dir / "machine").resolve()
+    prepare(disk)
+    machines = Host(ec2, settings.deployment, metadata, folder, disk, options.boot_s, options.never_join)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: stopping.append(got))

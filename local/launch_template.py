@@ -1,16 +1,15 @@
-"""Keeps the launch template that nodes are made from: the boot script, with the stack's settings in front of it."""
+"""Keeps the launch template that nodes are made from: the stack's settings, then the boot script of a release."""
 
 from __future__ import annotations
 
 import base64
 import shlex
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from local.emulators import ROOT
+from local.machine import WORKING_TREE
 from tasks.node.settings import NodeSettings
 from tasks.settings import Settings
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import RequestLaunchTemplateDataTypeDef
 
-BOOT_SCRIPT = ROOT / "deploy" / "node" / "boot.sh"
+# As deploy/templates/nodes.yaml ends, whose machines fetch a release that they do not hold.
+BOOT = 'exec "$CLASSIFIER_ROOT/opt/classifier/releases/$CODE_VERSION/deploy/machine/boot.sh" node'
 # What each machine is told by its own metadata, and not by a template.
 OF_THE_MACHINE = {"INSTANCE_ID", "AWS_EC2_METADATA_SERVICE_ENDPOINT"}
 # Read by `local.stand_in`, which is no part of the system and has no settings class.
@@ -26,17 +26,16 @@ OF_THE_STAND_IN = {"STAND_IN_S"}
 MISSING = "InvalidLaunchTemplateName.NotFoundException"
 
 
-def user_data(environ: Mapping[str, str]) -> str:
-    """Return the boot script with the settings that `environ` gives a value.
+def user_data(environ: Mapping[str, str], version: str = WORKING_TREE) -> str:
+    """Return what boots a node: the settings that `environ` gives a value, and the boot script of a release.
 
     Keys are not among them: on one machine any will do, on AWS a node has a role.
     """
-    shebang, rest = BOOT_SCRIPT.read_text().split("\n", 1)
     aliases = {str(field.alias) for kind in (Settings, NodeSettings) for field in kind.model_fields.values()}
     names = (aliases | OF_THE_STAND_IN) - OF_THE_MACHINE
-    given = {name: environ[name] for name in sorted(names) if environ.get(name)}
-    given |= {"NODE_CODE_DIR": str(ROOT), "NODE_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
-    return "\n".join([shebang, *(f"export {name}={shlex.quote(value)}" for name, value in given.items()), rest])
+    given = {name: environ[name] for name in sorted(names) if environ.get(name)} | {"CODE_VERSION": version}
+    exports = (f"export {name}={shlex.quote(value)}" for name, value in given.items())
+    return "\n".join(["#!/bin/bash", "set -euo pipefail", *exports, BOOT, ""])
 
 
 def ensure_launch_template(ec2: EC2Client, name: str, script: str) -> None:

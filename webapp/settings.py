@@ -50,8 +50,8 @@ class WebSettings(AccessSettings):
     flower_url: str = Field(
         "",
         alias="FLOWER_URL",
-        pattern=r"^https?://\S+$",
-        description="address of Flower that the page links to",
+        pattern=r"^(https?://|/)\S+$",
+        description="address of Flower that the page links to; behind the same proxy a path is enough",
     )
     scaler_url: str = Field(
         "http://127.0.0.1:8100",

@@ -54,7 +54,7 @@ class Cloud:
 def hosting(cloud: Cloud, folder: Path, boot_s: float = 0.0) -> Iterator[Host]:
     """Make a host, and shut its machines down at the end."""
     server = MetadataServer(0)
-    host = Host(cloud.ec2, cloud.deployment, server, folder, boot_s)
+    host = Host(cloud.ec2, cloud.deployment, server, folder, folder / "machine", boot_s)
     with server.running():
         try:
             yield host
