@@ -188,7 +188,7 @@ def running(made: Access, log_dir: Path) -> Iterator[Running]:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.base_url(WEB_HOST),
         }
-        _make_launch_template(made, environ)
+        make_launch_template(made, template_of_nodes(made, user_data(environ)))
         processes = Stack(services, environ, log_dir, stack)
         processes.start(replace(services.host(), environ={**made.emulators.environ, "CLOUD": "local"}))
         scaler = processes.start_scaler(environ={"AWS_PROFILE": "scaler"})
@@ -214,22 +214,43 @@ def _profile(name: str, role_arn: str) -> str:
     return f"[profile {name}]\nrole_arn = {role_arn}\ncredential_source = Ec2InstanceMetadata\n\n"
 
 
-def _make_launch_template(made: Access, environ: Mapping[str, str]) -> None:
-    ec2 = made.client("ec2")
-    script = base64.b64encode(user_data(environ).encode()).decode()
-    ec2.create_launch_template(
-        LaunchTemplateName=environ["LAUNCH_TEMPLATE"],
+@dataclass(frozen=True)
+class LaunchTemplate:
+    """What nodes are launched from, as far as roles are concerned."""
+
+    name: str
+    image: str
+    profile_arn: str
+    tags: Mapping[str, str]
+    script: str = "#!/bin/sh"
+
+
+def make_launch_template(made: Access, template: LaunchTemplate) -> None:
+    """Make a launch template."""
+    made.client("ec2").create_launch_template(
+        LaunchTemplateName=template.name,
         LaunchTemplateData={
-            "ImageId": ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
-            "UserData": script,
-            "IamInstanceProfile": {"Arn": made.outputs["WorkerProfile"]},
+            "ImageId": template.image,
+            "UserData": base64.b64encode(template.script.encode()).decode(),
+            "IamInstanceProfile": {"Arn": template.profile_arn},
             "InstanceInitiatedShutdownBehavior": "terminate",
             "MetadataOptions": {"HttpTokens": "required"},
         },
         TagSpecifications=[
             {
                 "ResourceType": "launch-template",
-                "Tags": [{"Key": TAG_DEPLOYMENT, "Value": made.settings.deployment}],
+                "Tags": [{"Key": key, "Value": value} for key, value in template.tags.items()],
             }
         ],
     )
+
+
+def any_image(made: Access) -> str:
+    """Return an image that the emulated EC2 knows; it boots none."""
+    return str(made.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"])
+
+
+def template_of_nodes(made: Access, script: str = "#!/bin/sh") -> LaunchTemplate:
+    """Return the deployment's launch template, whose instances boot `script`."""
+    tags = {TAG_DEPLOYMENT: made.settings.deployment}
+    return LaunchTemplate(made.environ["LAUNCH_TEMPLATE"], any_image(made), made.outputs["WorkerProfile"], tags, script)
