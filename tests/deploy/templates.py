@@ -35,7 +35,7 @@ def _long_form(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     return {name: loader.construct_mapping(node, deep=True)}
 
 
-Loader.add_multi_constructor("!", _long_form)  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it open
+Loader.add_multi_constructor("!", _long_form)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -76,7 +76,8 @@ class Deployed:
 
     def client(self, service: str) -> Any:
         """Return a client of one of AWS's services."""
-        return boto3.client(
+        connect: Any = boto3.client  # its stubs know services by their literal names
+        return connect(
             service,
             endpoint_url=self.emulators.aws_url,
             region_name=REGION,
