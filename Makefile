@@ -38,8 +38,8 @@ install: .venv/.dev .venv-emulators/.done ## create the environments (the other 
 run: .venv/.run .venv-emulators/.done ## run the whole system on this machine until Ctrl-C
 	@$(PY) -m local run
 
-smoke: install ## classify real photographs on a stack of its own and print a table
-	@$(PY) -m local smoke
+smoke: install ## classify real photographs on a stack of its own, or with STACK=… or URL=… on a deployed one
+	@$(PY) -m local smoke $(if $(STACK),--stack "$(STACK)") $(if $(URL),--url "$(URL)") $(if $(START),--start) $(FLAGS)
 
 # PARAMS holds NAME=VALUE pairs, quoted as in a shell; FLAGS are the command's own (python -m deploy deploy --help).
 deploy: .venv/.run ## create or update STACK on AWS, after a preview and a question: make deploy STACK=… PARAMS='MaxNodes=9'

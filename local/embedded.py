@@ -1,0 +1,37 @@
+"""`python -m local aws`: the embedded AWS alone, with CloudFormation, to deploy to as if it were the real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack
+
+from local.emulators import DEPLOYMENT_SERVICES, START_DEADLINE_S, Emulators
+from local.ports import is_free
+from local.processes import Supervised, wait_until
+from local.settings import LocalSettings
+from tasks.environment import SettingsError
+
+
+def run_aws(settings: LocalSettings) -> int:
+    """Start the emulators, print the variables that point at them, stop them on Ctrl-C or SIGTERM.
+
+    Raises:
+        SettingsError: a port is in use.
+        TimeoutError: an emulator did not answer in time.
+    """
+    ports = {"LOCAL_AWS_PORT": settings.aws_port, "LOCAL_EC2_PORT": settings.ec2_port}
+    for name, port in ports.items():
+        if not is_free(port):
+            raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
+    emulators = Emulators(settings.aws_port, settings.ec2_port, services=DEPLOYMENT_SERVICES)
+    log_dir = settings.state_dir / "log"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ExitStack() as stack:
+        for command in emulators.commands():
+            stack.callback(Supervised.start(command, dict(os.environ), log_dir).stop)
+        wait_until(emulators.healthy, START_DEADLINE_S, f"the embedded AWS (logs in {log_dir})")
+        print("Ready. In another terminal:\n", flush=True)
+        print("".join(f"export {name}={value}\n" for name, value in emulators.environ.items()), flush=True)
+        signal.pause()
+    return 0
