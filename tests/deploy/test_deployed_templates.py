@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,8 +95,10 @@ def of_the_web(deployed: Deployed) -> dict[str, Any]:
     return launch_data(deployed, LaunchTemplateId=group["LaunchTemplate"]["LaunchTemplateId"])
 
 
-def script(data: dict[str, Any]) -> str:
-    """Return a launch template's UserData."""
+def user_data(deployed: Deployed, kind: str) -> str:
+    """Return what a node or the web machine runs at its start."""
+    of_nodes = {"LaunchTemplateName": f"{deployed.name}-node"}
+    data = of_the_web(deployed) if kind == "web" else launch_data(deployed, **of_nodes)
     return base64.b64decode(data["UserData"]).decode()
 
 
@@ -161,7 +166,7 @@ def test_the_web_machine_is_reached_from_the_allowed_range_alone(plain: Deployed
 def test_user_data_names_secrets_and_holds_none(plain: Deployed) -> None:
     """The generated secrets are nowhere in what machines are started with."""
     secrets = plain.client("secretsmanager")
-    scripts = script(of_the_web(plain)) + script(launch_data(plain, LaunchTemplateName="plain-node"))
+    scripts = user_data(plain, "web") + user_data(plain, "node")
     found = [secret for secret in secrets.list_secrets()["SecretList"] if secret["Name"].startswith("plain-")]
     assert len(found) == 2
     for secret in found:
@@ -169,6 +174,35 @@ def test_user_data_names_secrets_and_holds_none(plain: Deployed) -> None:
         assert len(value) >= 32
         assert value not in scripts
         assert secret["ARN"] in scripts
+
+
+@pytest.mark.parametrize("kind", ["node", "web"])
+def test_user_data_is_sound(plain: Deployed, kind: str) -> None:
+    """Shellcheck has nothing to say about the scripts within the templates."""
+    shellcheck = Path(sys.executable).parent / "shellcheck"
+    checked = subprocess.run(
+        [shellcheck, "-"], input=user_data(plain, kind), check=False, capture_output=True, text=True
+    )
+    assert checked.stdout == ""
+
+
+@pytest.mark.parametrize("kind", ["node", "web"])
+def test_user_data_fetches_the_release_unless_the_image_holds_it(plain: Deployed, kind: str, tmp_path: Path) -> None:
+    """It runs the release's own boot script with the deployment's settings; a baked image asks S3 for nothing."""
+    (boot := tmp_path / "code" / "deploy" / "machine" / "boot.sh").parent.mkdir(parents=True)
+    boot.write_text('#!/bin/bash\necho "$1 of $DEPLOYMENT reads $QUEUE"\n')
+    boot.chmod(0o755)
+    (aws := tmp_path / "bin" / "aws").parent.mkdir()
+    aws.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/asked\ntar -cz -C {tmp_path}/code .\n')
+    aws.chmod(0o755)
+    environ = {"PATH": f"{aws.parent}:/usr/bin:/bin", "CLASSIFIER_ROOT": str(tmp_path)}
+    for _boot in range(2):
+        booted = subprocess.run(
+            ["/bin/bash", "-c", user_data(plain, kind)], env=environ, check=True, capture_output=True, text=True
+        )
+        assert booted.stdout == f"{kind} of plain reads plain-classify\n"
+    artefact = "s3://plain-artefacts/artifacts/classifier-v1.tar.gz"
+    assert (tmp_path / "asked").read_text() == f"s3 cp --only-show-errors {artefact} -\n"
 
 
 def test_nodes_without_a_way_to_the_internet_have_endpoints(guarded: Deployed) -> None:
@@ -237,8 +271,8 @@ def test_an_upgrade_keeps_data_and_makes_a_new_version_of_nodes(cloud: Emulators
     after = deployed.outputs()
     assert {name for name in before if before[name] != after[name]} == {"CodeVersion", "LaunchTemplateVersion"}
     assert (before["LaunchTemplateVersion"], after["LaunchTemplateVersion"]) == ("1", "2")
-    assert "export LAUNCH_TEMPLATE_VERSION='2'\n" in script(of_the_web(deployed))
-    assert "export CODE_VERSION='v2'\n" in script(launch_data(deployed, LaunchTemplateName="upgraded-node"))
+    assert "export LAUNCH_TEMPLATE_VERSION='2'\n" in user_data(deployed, "web")
+    assert "export CODE_VERSION='v2'\n" in user_data(deployed, "node")
     assert deployed.client("s3").get_object(**photo)["Body"].read() == b"..."
     assert deployed.client("sqs").receive_message(QueueUrl=url)["Messages"][0]["Body"] == "task"
 
