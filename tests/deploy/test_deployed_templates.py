@@ -150,6 +150,8 @@ def test_nodes_are_launched_safe(plain: Deployed) -> None:
     assert str(data["MetadataOptions"]["HttpPutResponseHopLimit"]) == "1"
     assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert "KeyName" not in data
+    # The scaler's role may tag instances at their launch, and nothing else that a launch makes.
+    assert "TagSpecifications" not in data
     assert str(data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]).lower() == "true"
     (interface,) = data["NetworkInterfaces"]
     assert ranges(plain, interface["Groups"][0], "IpPermissions") == set()
