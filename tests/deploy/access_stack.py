@@ -8,6 +8,7 @@ keys come from its metadata.
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,7 @@ PARENT = "photos"
 ACCOUNT = "000000000000"  # the emulator's
 LOGS = ("web", "scaler", "flower", "node")
 WEB_HOST = "i-0feb"
+ROOT_KEYS: Mapping[str, str] = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": ACCESS_KEY}
 # The roles that the web machine becomes, by the name of their profile.
 PROFILES = {"web": "WebRole", "scaler": "ScalerRole", "flower": "FlowerRole"}
 
@@ -70,17 +72,27 @@ class Access:
         """A session that may do everything."""
         return boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION)
 
-    def client(self, service: str, session: boto3.Session | None = None) -> Any:
-        """Return a client for a session, the root's by default."""
-        url = self.emulators.ec2_url if service == "ec2" and session is None else self.emulators.aws_url
-        return (session or self.root).client(service, endpoint_url=url)  # type: ignore[call-overload]  # any service
+    def client(self, service: str, keys: Mapping[str, str] = ROOT_KEYS) -> Any:
+        """Return a client, the root's unless there are other `keys`."""
+        url = self.emulators.ec2_url if service == "ec2" and keys is ROOT_KEYS else self.emulators.aws_url
+        return _session().client(service, endpoint_url=url, **keys)  # type: ignore[call-overload]  # any service
 
-    def session(self, role: str) -> boto3.Session:
-        """Return a session under one of the template's roles, assumed by who may assume it on AWS."""
-        by = self.session("WebHostRole") if role in PROFILES.values() else self.root
+    def keys(self, role: str) -> dict[str, str]:
+        """Return keys of one of the template's roles, assumed by who may assume it on AWS."""
+        by = self.keys("WebHostRole") if role in PROFILES.values() else ROOT_KEYS
         sts = self.client("sts", by)
         keys = sts.assume_role(RoleArn=self.outputs[role], RoleSessionName=role)["Credentials"]
-        return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=REGION)
+        return {
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys["SessionToken"],
+        }
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    """Return one session for all clients: it reads what botocore knows of a service once."""
+    return boto3.Session(region_name=REGION)
 
 
 @contextmanager
@@ -193,7 +205,7 @@ def running(made: Access, log_dir: Path) -> Iterator[Running]:
         processes.start(replace(services.host(), environ={**made.emulators.environ, "CLOUD": "local"}))
         scaler = processes.start_scaler(environ={"AWS_PROFILE": "scaler"})
         processes.start_web({"AWS_PROFILE": "web"})
-        processes.start_flower({"AWS_PROFILE": "flower"})
+        processes.start_flower({"AWS_PROFILE": "flower", "FLOWER_UNAUTHENTICATED_API": "true"})
         yield Running(made, processes, scaler)
         processes.terminate()
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from scaler.fleet import Ec2Fleet, FleetError, Template
 from scaler.instances import ROLE, TAG_DEPLOYMENT, TAG_ROLE
-from tests.deploy.access_stack import PARENT, Access, LaunchTemplate, any_image, make_launch_template
+from tests.deploy.access_stack import PARENT, ROOT_KEYS, Access, LaunchTemplate, any_image, make_launch_template
 
 DENIED = ("AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation", "403")
 PHOTO = "000000-e6aff5dc2b1-0a1b2c3-0123456789abcdef"
@@ -31,8 +31,8 @@ class World:
     def client(self, role: str, service: str) -> Any:
         """Return a client under a role; "" for one of the root's."""
         if (role, service) not in self._clients:
-            session = self.access.session(role) if role else None
-            self._clients[role, service] = self.access.client(service, session)
+            keys = self.access.keys(role) if role else ROOT_KEYS
+            self._clients[role, service] = self.access.client(service, keys)
         return self._clients[role, service]
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -18,10 +19,24 @@ DEADLINE_S = 30.0
 REFUSALS = ("not authorized", "AccessDenied", "UnauthorizedOperation", "answers 403")
 
 
-def seen_by_flower(service: Running) -> list[str]:
-    """Return the workers that Flower has heard of."""
-    answer = requests.get(f"{service.stack.services.flower_url}/workers?json=1", timeout=30)
-    return [worker["hostname"] for worker in answer.json()["data"]] if answer.ok else []
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Web app, scaler and Flower, each with a profile and the web machine's metadata; a node with its own metadata."""
+    folder = tmp_path_factory.mktemp("access")
+    with access(folder) as made, running(made, folder) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_refused(service: Running) -> Iterator[None]:
+    yield
+    assert refusals(service) == []
+
+
+@pytest.fixture
+def client(service: Running) -> Client:
+    """A user."""
+    return Client(service.stack.services.web_url)
 
 
 def refusals(service: Running) -> list[str]:
@@ -34,15 +49,61 @@ def refusals(service: Running) -> list[str]:
     ]
 
 
-def test_the_service_works_under_its_roles(photos: dict[str, bytes], tmp_path: Path) -> None:
-    """Web app, node, scaler and Flower do all they have to with no more than their roles allow.
+def ask(url: str, path: str, **body: Any) -> Any:
+    """Ask an address that answers with JSON; with a body by POST."""
+    answer = requests.post(url + path, json=body, timeout=30) if body else requests.get(url + path, timeout=30)
+    assert answer.ok, answer.text
+    return answer.json()
 
-    The node has nothing but its metadata; the other three have a profile and the machine's metadata.
-    """
-    with access(tmp_path) as made, running(made, tmp_path) as service:
-        client = Client(service.stack.services.web_url)
-        results = client.wait(client.upload(photos))
-        assert all(result["label"] for result in results), results
-        assert client.post((BROKEN, BROKEN_DATA)).status_code == 415
-        wait_until(lambda: bool(seen_by_flower(service)), DEADLINE_S, "Flower to know the node's worker")
-        assert refusals(service) == []
+
+def test_photos_are_classified_under_the_roles(client: Client, photos: dict[str, bytes]) -> None:
+    """The smoke test: every photograph gets a label, from a node that the scaler launched; a broken file an error."""
+    results = client.wait(client.upload(photos))
+    assert all(result["label"] for result in results), results
+    assert client.post((BROKEN, BROKEN_DATA)).status_code == 415
+
+
+def test_a_photo_that_went_straight_into_s3_is_classified(client: Client, photos: dict[str, bytes]) -> None:
+    """A form that the web app has signed under its role is taken by S3."""
+    data = photos["chelsea.png"]
+    (form,) = ask(client.url, "/uploads", files=[{"name": "chelsea.png", "size_bytes": len(data)}])["uploads"]
+    assert requests.post(form["url"], form["fields"], files={"file": data}, timeout=30).ok
+    assert ask(client.url, "/batches", uploads=[{"id": form["id"], "name": form["name"]}])["photos"] == 1
+    (result,) = client.wait([form["id"]])
+    assert result["label"]
+
+
+def test_pages_batches_and_status_are_served(client: Client, photos: dict[str, bytes]) -> None:
+    """What the web app reads, it may read: batches, results, photos, counts."""
+    taken = client.post(("a.png", photos["chelsea.png"]), ("b.png", photos["horse.png"])).json()
+    ids = [task["id"] for task in taken["tasks"]]
+    client.wait(ids)
+    assert len(ask(client.url, taken["batch_url"])["results"]) == len(ids)
+    for path in ("/", f"/photos/{ids[0]}", f"/photos/{ids[0]}/thumbnail", "/results", "/readyz", "/metrics"):
+        assert requests.get(client.url + path, timeout=30).ok, path
+    assert ask(client.url, "/status")["queue"] is not None
+
+
+def test_flower_sees_and_commands(service: Running, client: Client, photos: dict[str, bytes]) -> None:
+    """Flower hears events, counts queues, and its commands reach the node's worker."""
+    client.wait(client.upload({"chelsea.png": photos["chelsea.png"]}))
+    flower = service.stack.services.flower_url
+
+    def workers() -> list[str]:
+        return list(ask(flower, "/api/workers?refresh=1"))
+
+    wait_until(lambda: bool(workers()), DEADLINE_S, "Flower to know the node's worker")
+    (queue,) = ask(flower, "/api/queues/length")["active_queues"]
+    assert (queue["name"], queue["messages"]) == (service.access.settings.queue, 0)
+    (worker,) = workers()
+    grown = requests.post(f"{flower}/api/worker/pool/grow/{worker}", data={"n": "1"}, timeout=30)
+    assert "message" in grown.json(), grown.text
+
+
+def test_a_reset_removes_everything(client: Client, photos: dict[str, bytes]) -> None:
+    """The operator may delete photos and results and empty the queue."""
+    (photo_id,) = client.upload({"chelsea.png": photos["chelsea.png"]})
+    client.wait([photo_id])
+    answer = requests.post(f"{client.url}/reset", timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert client.result(photo_id).status_code == 404
