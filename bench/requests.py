@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=1000, help="in the burst (default: 1000)")
     parser.add_argument("--stacks", nargs="+", default=["stock", "ours"], choices=["stock", "ours"])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts there (deploy/requests.json)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as logs, running_emulators(Path(logs)) as emulators:
         os.environ.update(emulators.environ)
         with counting_proxy(emulators.aws_url) as proxy:
             counts = [count_burst(stack, chosen.tasks, proxy, Path(logs)) for stack in chosen.stacks]
     print_counts(counts)
+    if chosen.json:
+        chosen.json.write_text(as_json(counts))
+
+
+def as_json(counts: Sequence[Count]) -> str:
+    """Return the counts as `python -m deploy cost` reads them: requests of one task, tasks a second, by stack."""
+    stacks = {
+        count.stack: {
+            "tasks": count.tasks,
+            "tasks_per_s": round(count.tasks / count.seconds, 2),
+            "requests_per_task": {action: round(n / count.tasks, 4) for action, n in sorted(count.requests.items())},
+        }
+        for count in counts
+    }
+    counted = {"counted_on": datetime.now(UTC).date().isoformat(), "command": "make bench-requests", "stacks": stacks}
+    return json.dumps(counted, indent=2) + "\n"
 
 
 def count_burst(stack: str, tasks: int, proxy: CountingProxy, logs: Path) -> Count:

@@ -7,12 +7,17 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from deploy.cost import REQUESTS, Node, read_counted, table
 from deploy.errors import DeployError, one_line
+from deploy.prices import PRICES, Measured, Prices
 
 INTERRUPTED = 130
+FIRST_TYPE = "c7i.large"
 
 
 def main() -> int:
@@ -52,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("stack", metavar="STACK")
         command.add_argument("--json", action="store_true", help="as JSON")
     _command(commands, "parameters", "list the parameters that `deploy` takes", _parameters)
+    _cost_parser(commands)
     artifact = _command(commands, "artifact", "pack the code, or list the versions that are uploaded", _artifact)
     artifact.add_argument("action", choices=["build", "list"])
     artifact.add_argument("--output", metavar="FILE", help="build: where to write (default: classifier-VERSION.tar.gz)")
@@ -93,6 +99,44 @@ def _destroy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("stack", metavar="STACK")
     parser.add_argument("--delete-data", action="store_true", help="delete photos, results and waiting tasks, too")
     parser.add_argument("--yes", action="store_true", help="ask nobody")
+
+
+def _cost_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "cost", "print what a million photos cost, here and with stock Celery", _cost)
+    parser.add_argument(
+        "--photos-per-s",
+        action="append",
+        default=[],
+        metavar="TYPE=RATE",
+        help="what a node of an instance type was measured at, e.g. c7i.large=40; several give a table each",
+    )
+    parser.add_argument(
+        "--photo-bytes", type=float, metavar="N", help="size of a photo (default: deploy/measured.toml)"
+    )
+    parser.add_argument("--days", type=float, default=7, help="how long photos are kept (default: 7)")
+    parser.add_argument("--prices", type=Path, default=PRICES, metavar="FILE", help="default: deploy/prices.toml")
+    parser.add_argument("--requests", type=Path, default=REQUESTS, metavar="FILE", help="of bench.requests --json")
+
+
+def _cost(chosen: argparse.Namespace) -> None:
+    measured = Measured.read()
+    if chosen.photo_bytes:
+        measured = replace(measured, photo_bytes=chosen.photo_bytes)
+    prices = Prices.read(chosen.prices)
+    nodes = [_node(word, measured) for word in chosen.photos_per_s or [f"{FIRST_TYPE}={measured.photos_per_s}"]]
+    print(f"{prices.region}, prices of {chosen.prices.name}; requests of {chosen.requests.name}\n")
+    print(table(nodes, read_counted(chosen.requests), prices, measured, chosen.days))
+
+
+def _node(word: str, measured: Measured) -> Node:
+    name, _equals, rate = word.partition("=")
+    try:
+        photos_per_s = float(rate)
+    except ValueError:
+        photos_per_s = 0.0
+    if photos_per_s <= 0:
+        raise DeployError(f"--photos-per-s {word} is refused: it should be like {FIRST_TYPE}=40")
+    return Node(name, photos_per_s, measured.workers)
 
 
 def _deploy(chosen: argparse.Namespace) -> None:
@@ -154,8 +198,6 @@ def _parameters(_chosen: argparse.Namespace) -> None:
 
 
 def _artifact(chosen: argparse.Namespace) -> None:
-    from pathlib import Path
-
     from deploy.artifact import build
     from deploy.aws import Aws
     from deploy.upload import bucket_name, versions

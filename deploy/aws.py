@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -76,3 +77,8 @@ class Aws:
     def autoscaling(self) -> AutoScalingClient:
         """A client of EC2 Auto Scaling."""
         return self.session.client("autoscaling", config=CONFIG)
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        """A client of IAM."""
+        return self.session.client("iam", config=CONFIG)

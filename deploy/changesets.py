@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def create(
     kind: Literal["CREATE", "UPDATE"] = "CREATE" if new else "UPDATE"
     made = cloudformation.create_change_set(
         StackName=stack,
-        ChangeSetName=f"deploy-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}",
+        ChangeSetName=f"deploy-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}",
         ChangeSetType=kind,
         TemplateURL=template_url,
         Parameters=parameters,

@@ -56,8 +56,9 @@ def destroy(aws: Aws, name: str, console: Console, *, delete_data: bool) -> None
         botocore.exceptions.ClientError: it refuses a request.
     """
     stack = stacks.require(aws.cloudformation, name)
-    deployment = stack.parameters.get("Deployment", "")
     held = holdings(aws, stack.id)
+    # A stack that failed for another's names has no queue, and the nodes of that name are the other's.
+    deployment = stack.parameters.get("Deployment", "") if held.messages else ""
     if held.kept and not delete_data:
         raise DeployError(f"{'; '.join(held.kept)}: let them go with --delete-data (in make: DELETE_DATA=1)")
     console.tell(f"stack {name} in {aws.region}, account {aws.account_id}, is {stack.status}")

@@ -25,6 +25,7 @@ from deploy.parameters import (
     parse,
     request,
 )
+from deploy.service_roles import create_roles, missing_roles
 from deploy.upload import (
     Templates,
     bucket_name,
@@ -80,11 +81,13 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
     given |= {ARTIFACT_BUCKET: bucket, TEMPLATE_PREFIX: templates.prefix}
     if stack is None:
         given.setdefault(DEPLOYMENT, order.stack)
+    elif given.get(DEPLOYMENT, stack.parameters.get(DEPLOYMENT)) != stack.parameters.get(DEPLOYMENT):
+        raise DeployError(f"Deployment cannot be changed: all names begin with it; deploy a stack beside {order.stack}")
     request({**given, CODE_VERSION: ""}, known, stack.parameters if stack else None)  # what is missing, before uploads
     ensure_bucket(aws, bucket)
     given[CODE_VERSION] = _code(aws, bucket, order, console)
     url = upload_templates(aws, bucket, templates)
-    return _apply(aws, order, url, _Values(given, known, stack), console)
+    return _apply(aws, order, url, _Values(given, known, stack, templates), console)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class _Values:
     given: Mapping[str, str]
     known: Mapping[str, Declared]
     stack: stacks.DeployedStack | None
+    templates: Templates
 
     @property
     def had(self) -> Mapping[str, str] | None:
@@ -143,8 +147,13 @@ def _apply(aws: Aws, order: Order, url: str, values: _Values, console: Console) 
         return False
     what = "a new stack" if values.stack is None else f"stack {order.stack}, {values.stack.status}"
     console.tell(f"\n{what} in {aws.region}, account {aws.account_id}\n\n{table(changes.rows)}\n")
-    console.tell(estimate(effective(values.given, values.known, values.had)))
-    if not _go_ahead(order, changes, console):
+    console.tell(estimate(effective(values.given, values.known, values.had), values.templates, aws.region))
+    try:
+        ready = _prepared(aws, order, changes, console)
+    except BaseException:
+        changesets.discard(aws.cloudformation, changes, new=values.stack is None)
+        raise
+    if not ready:
         changesets.discard(aws.cloudformation, changes, new=values.stack is None)
         console.tell("nothing was changed")
         return False
@@ -152,6 +161,16 @@ def _apply(aws: Aws, order: Order, url: str, values: _Values, console: Console) 
     follower.start()
     aws.cloudformation.execute_change_set(ChangeSetName=changes.id, StackName=changes.stack_id)
     console.tell(f"\nstack {order.stack} is {follower.wait()}")
+    return True
+
+
+def _prepared(aws: Aws, order: Order, changes: changesets.ChangeSet, console: Console) -> bool:
+    services = missing_roles(aws.iam)
+    if services:
+        console.tell(f"\nmade first, once in this account: the roles that EC2 needs for {' and '.join(services)}")
+    if not _go_ahead(order, changes, console):
+        return False
+    create_roles(aws.iam, services)
     return True
 
 
