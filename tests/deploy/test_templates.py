@@ -37,6 +37,7 @@ OF_SQS = {
     "NumberOfMessagesSent",
 }
 WATCH = FOLDER / "watch.yaml"
+DOCUMENT = FOLDER.parent.parent / "docs" / "templates.md"
 OWN = "Classifier/${Deployment}"
 
 
@@ -63,6 +64,12 @@ def own_metrics() -> set[str]:
 def test_an_excuse_from_a_check_has_its_reason(path: Path) -> None:
     """Whoever reads that a resource is excused from a check reads why."""
     assert [found["check"] for found in EXCUSE.finditer(path.read_text()) if len(found["reason"].split()) < 5] == []
+
+
+def test_the_document_tells_every_excuse() -> None:
+    """Its table has the checks that some resource is excused from, and no others."""
+    excused = {found["check"] for path in ALL for found in EXCUSE.finditer(path.read_text())}
+    assert set(re.findall(r"^\| (CKV\w+) ", DOCUMENT.read_text(), re.MULTILINE)) == excused
 
 
 @pytest.mark.parametrize("path", ALL, ids=named)
