@@ -86,6 +86,8 @@ install_all() {
   esac
   if has_systemd; then
     install_units
+    # The processes may not write beside their code.
+    "$venv/bin/python" -m compileall -q "$release"
     ln --symbolic --force --no-target-directory "$release" "$opt/current"
     ln --symbolic --force --no-target-directory "$venv" "$opt/venv"
   fi
