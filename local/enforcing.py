@@ -5,6 +5,8 @@ are held against the role's policies here, by ministack's own evaluator, for eve
 (`local.ec2_permissions`), and go on to moto. What EC2 itself checks and this does not: the signature, and condition
 keys other than tags, launch template and `ec2:CreateAction`. The account's root finds ministack's EC2 here.
 
+Requests come by plain HTTP on this machine and count as sent by TLS, unless they say otherwise (`FORWARDED_PROTO`).
+
 Runs in the emulators' environment and knows nothing of the system.
 """
 
@@ -40,6 +42,7 @@ from local.emulators import ACCESS_KEY
 NODES_URL = os.environ["ENFORCED_EC2_URL"]
 TIMEOUT_S = 30
 EC2 = "ec2"
+FORWARDED_PROTO = "x-forwarded-proto"
 
 corrections.apply()
 
@@ -54,6 +57,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
     signed_for_ec2 = f"/{EC2}/aws4_request" in headers.get("authorization", "")
     if not signed_for_ec2 or is_root_access_key(extract_access_key_id(headers)):
+        if FORWARDED_PROTO not in headers and "headers" in scope:
+            scope = {**scope, "headers": [*scope["headers"], (FORWARDED_PROTO.encode(), b"https")]}
         await ministack(scope, receive, send)
         return
     body = await _body(receive)

@@ -1,18 +1,15 @@
-"""A deployment with the roles of `deploy/templates/access.yaml` on an AWS that enforces IAM, each process under its own.
+"""The roles of `deploy/templates/access.yaml` on an AWS that enforces IAM, with all that they name.
 
-Everything that other templates would make, the account's root makes here. The web machine's processes get their keys as
-on AWS: a profile of their own in AWS's configuration file, whose role the machine's own role may assume; the machine's
-keys come from its metadata.
+What other templates would make, the account's root makes here: the roles alone are what is tested.
 """
 
 from __future__ import annotations
 
-import base64
 import functools
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +17,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from local.emulators import ACCESS_KEY, MINISTACK_SERVICES, REGION, ROOT, running_emulators
-from local.instance_role import assume
-from local.launch_template import user_data
-from local.metadata import MetadataServer
-from local.ports import free_port
-from local.processes import Supervised, wait_until
+from local.processes import wait_until
 from local.provision import provision
-from local.services import Services
-from local.stack import START_DEADLINE_S, Stack
+from local.stack import START_DEADLINE_S
 from scaler.instances import TAG_DEPLOYMENT
 from tasks.settings import Settings
 from tasks.sqs.names import COMMANDS_EXCHANGE, EVENTS_EXCHANGE, topic_name
@@ -40,10 +32,9 @@ SERVICES = f"{MINISTACK_SERVICES},cloudformation,logs,secretsmanager"
 PARENT = "photos"
 ACCOUNT = "000000000000"  # the emulator's
 LOGS = ("web", "scaler", "flower", "node")
-WEB_HOST = "i-0feb"
 ROOT_KEYS: Mapping[str, str] = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": ACCESS_KEY}
-# The roles that the web machine becomes, by the name of their profile.
-PROFILES = {"web": "WebRole", "scaler": "ScalerRole", "flower": "FlowerRole"}
+# What the web machine becomes.
+OF_THE_WEB_MACHINE = ("WebRole", "ScalerRole", "FlowerRole")
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class Access:
 
     Attributes:
         emulators: the AWS.
-        environ: what its processes are run with, but for keys.
+        environ: its settings.
         parameters: of the template.
         outputs: of the template.
     """
@@ -64,13 +55,8 @@ class Access:
 
     @property
     def settings(self) -> Settings:
-        """The settings that the processes see."""
+        """Its settings, read."""
         return Settings.from_env(self.environ)
-
-    @property
-    def root(self) -> boto3.Session:
-        """A session that may do everything."""
-        return boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION)
 
     def client(self, service: str, keys: Mapping[str, str] = ROOT_KEYS) -> Any:
         """Return a client, the root's unless there are other `keys`."""
@@ -79,7 +65,7 @@ class Access:
 
     def keys(self, role: str) -> dict[str, str]:
         """Return keys of one of the template's roles, assumed by who may assume it on AWS."""
-        by = self.keys("WebHostRole") if role in PROFILES.values() else ROOT_KEYS
+        by = self.keys("WebHostRole") if role in OF_THE_WEB_MACHINE else ROOT_KEYS
         sts = self.client("sts", by)
         keys = sts.assume_role(RoleArn=self.outputs[role], RoleSessionName=role)["Credentials"]
         return {
@@ -96,7 +82,7 @@ def _session() -> boto3.Session:
 
 
 @contextmanager
-def access(log_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[Access]:
+def access(log_dir: Path) -> Iterator[Access]:
     """Start an AWS that enforces IAM, make what a deployment has, and its roles by the template."""
     with running_emulators(log_dir, services=SERVICES, iam_enforced=True) as emulators:
         name = f"d{uuid.uuid4().hex[:6]}"
@@ -104,7 +90,6 @@ def access(log_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[
         mine = {
             **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
             **emulators.endpoints,
-            **(environ or {}),
             "DEPLOYMENT": name,
             "INPUT_BUCKET": f"{name}-input",
             "RESULT_BUCKET": f"{name}-results",
@@ -115,7 +100,7 @@ def access(log_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[
             "LAUNCH_TEMPLATE": f"{name}-node",
         }
         provision(Settings.from_env(mine))
-        made = Access(emulators, {**mine, "CLOUD": "aws", "POWER_OFF_COMMAND": "true"}, {})
+        made = Access(emulators, mine, {})
         made = replace(made, parameters=_make_the_rest(made))
         yield replace(made, outputs=_deploy(made))
 
@@ -175,58 +160,6 @@ def _deploy(made: Access) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Running:
-    """A deployment's processes, each under its own role, but for the nodes' host, which plays EC2."""
-
-    access: Access
-    stack: Stack
-    scaler: Supervised
-
-
-@contextmanager
-def running(made: Access, log_dir: Path) -> Iterator[Running]:
-    """Start web app, scaler, Flower and the host of nodes; the scaler launches the first node."""
-    services = Services(made.emulators, *(free_port() for _ in range(4)))
-    where = {key: value for key, value in services.environ.items() if not key.startswith("AWS_")}
-    environ = {**services.defaults, **made.environ, **where, "LOCAL_STATE_DIR": str(log_dir)}
-    with ExitStack() as stack:
-        metadata = MetadataServer(0, lambda _id: assume(made.root, made.outputs["WebHostRole"], WEB_HOST))
-        stack.enter_context(_endpoints_here(made))
-        stack.enter_context(metadata.running())
-        config = log_dir / "aws-config"
-        config.write_text("".join(_profile(name, made.outputs[role]) for name, role in PROFILES.items()))
-        environ |= {
-            "AWS_CONFIG_FILE": str(config),
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.base_url(WEB_HOST),
-        }
-        make_launch_template(made, template_of_nodes(made, user_data(environ)))
-        processes = Stack(services, environ, log_dir, stack)
-        processes.start(replace(services.host(), environ={**made.emulators.environ, "CLOUD": "local"}))
-        scaler = processes.start_scaler(environ={"AWS_PROFILE": "scaler"})
-        processes.start_web({"AWS_PROFILE": "web"})
-        processes.start_flower({"AWS_PROFILE": "flower", "FLOWER_UNAUTHENTICATED_API": "true"})
-        yield Running(made, processes, scaler)
-        processes.terminate()
-
-
-@contextmanager
-def _endpoints_here(made: Access) -> Iterator[None]:
-    """Let clients that are made in this process find the emulators."""
-    before = dict(os.environ)
-    os.environ.update(made.emulators.endpoints)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _profile(name: str, role_arn: str) -> str:
-    return f"[profile {name}]\nrole_arn = {role_arn}\ncredential_source = Ec2InstanceMetadata\n\n"
-
-
-@dataclass(frozen=True)
 class LaunchTemplate:
     """What nodes are launched from, as far as roles are concerned."""
 
@@ -234,7 +167,6 @@ class LaunchTemplate:
     image: str
     profile_arn: str
     tags: Mapping[str, str]
-    script: str = "#!/bin/sh"
 
 
 def make_launch_template(made: Access, template: LaunchTemplate) -> None:
@@ -243,10 +175,7 @@ def make_launch_template(made: Access, template: LaunchTemplate) -> None:
         LaunchTemplateName=template.name,
         LaunchTemplateData={
             "ImageId": template.image,
-            "UserData": base64.b64encode(template.script.encode()).decode(),
             "IamInstanceProfile": {"Arn": template.profile_arn},
-            "InstanceInitiatedShutdownBehavior": "terminate",
-            "MetadataOptions": {"HttpTokens": "required"},
         },
         TagSpecifications=[
             {
@@ -262,7 +191,7 @@ def any_image(made: Access) -> str:
     return str(made.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"])
 
 
-def template_of_nodes(made: Access, script: str = "#!/bin/sh") -> LaunchTemplate:
-    """Return the deployment's launch template, whose instances boot `script`."""
+def template_of_nodes(made: Access) -> LaunchTemplate:
+    """Return the deployment's launch template."""
     tags = {TAG_DEPLOYMENT: made.settings.deployment}
-    return LaunchTemplate(made.environ["LAUNCH_TEMPLATE"], any_image(made), made.outputs["WorkerProfile"], tags, script)
+    return LaunchTemplate(made.environ["LAUNCH_TEMPLATE"], any_image(made), made.outputs["WorkerProfile"], tags)

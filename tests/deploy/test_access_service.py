@@ -11,7 +11,7 @@ import requests
 from local.processes import wait_until
 from local.smoke import BROKEN, BROKEN_DATA
 from tests.client import Client
-from tests.deploy.access_stack import Running, access, running
+from tests.deploy.access_service import Service, running_service
 
 pytestmark = pytest.mark.stack
 
@@ -20,26 +20,25 @@ REFUSALS = ("not authorized", "AccessDenied", "UnauthorizedOperation", "answers 
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Web app, scaler and Flower, each with a profile and the web machine's metadata; a node with its own metadata."""
-    folder = tmp_path_factory.mktemp("access")
-    with access(folder) as made, running(made, folder) as started:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """All of a deployed stack, every process under its role."""
+    with running_service(tmp_path_factory.mktemp("access")) as started:
         yield started
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_refused(service: Running) -> Iterator[None]:
+def _nobody_is_refused(service: Service) -> Iterator[None]:
     yield
     assert refusals(service) == []
 
 
 @pytest.fixture
-def client(service: Running) -> Client:
+def client(service: Service) -> Client:
     """A user."""
     return Client(service.stack.services.web_url)
 
 
-def refusals(service: Running) -> list[str]:
+def refusals(service: Service) -> list[str]:
     """Return the lines in which a process says that AWS has refused something."""
     return [
         f"{log.name}: {line}"
@@ -84,7 +83,7 @@ def test_pages_batches_and_status_are_served(client: Client, photos: dict[str, b
     assert ask(client.url, "/status")["queue"] is not None
 
 
-def test_flower_sees_and_commands(service: Running, client: Client, photos: dict[str, bytes]) -> None:
+def test_flower_sees_and_commands(service: Service, client: Client, photos: dict[str, bytes]) -> None:
     """Flower hears events, counts queues, and its commands reach the node's worker."""
     client.wait(client.upload({"chelsea.png": photos["chelsea.png"]}))
     flower = service.stack.services.flower_url
@@ -94,8 +93,8 @@ def test_flower_sees_and_commands(service: Running, client: Client, photos: dict
 
     wait_until(lambda: bool(workers()), DEADLINE_S, "Flower to know the node's worker")
     (queue,) = ask(flower, "/api/queues/length")["active_queues"]
-    assert (queue["name"], queue["messages"]) == (service.access.settings.queue, 0)
-    (worker,) = workers()
+    assert (queue["name"], queue["messages"]) == (service.stack.settings.queue, 0)
+    worker = workers()[0]
     grown = requests.post(f"{flower}/api/worker/pool/grow/{worker}", data={"n": "1"}, timeout=30)
     assert "message" in grown.json(), grown.text
 
