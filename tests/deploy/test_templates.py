@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from scaler.tell import line
 from tasks.lifecycle import RULE_ID
 from tasks.node.settings import NodeSettings
 from tasks.settings import Settings
+from tests.deploy.log_patterns import matches
 from tests.deploy.nginx import SHIPPED
 from tests.deploy.templates import FOLDER, MAIN, NESTED, read, resources, texts
 from webapp.settings import WebSettings
@@ -25,7 +27,6 @@ from webapp.settings import WebSettings
 ALL = sorted(FOLDER.glob("*.yaml"))
 EXPORT = re.compile(r"^export ([A-Z_]+)=", re.MULTILINE)
 EXCUSE = re.compile(r"# checkov:skip=(?P<check>\w+):?(?P<reason>.*)")
-FIELD = re.compile(r"\$\.([a-z_.]+)")
 SETTINGS = (Settings, NodeSettings, ScalerSettings, WebSettings)
 # Of the metrics that SQS publishes (what alarms and the dashboard use):
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -204,18 +205,48 @@ def test_the_dashboard_shows_every_alarm_and_metrics_that_exist() -> None:
     assert alarms == {f"${{{name}.Arn}}" for name in resources(WATCH, "AWS::CloudWatch::Alarm")}
 
 
-def test_metric_filters_read_what_is_written() -> None:
-    """The scaler's line of a tick has each field that they read, and so has nginx's line of a request."""
-    sample = Sample(now_s=1.0, backlog=Backlog(1, 0, 0), nodes=())
-    decision, history = decide(sample, History(), Limits())
-    written = json.loads(line(Tick(sample, decision, history=history)))
-    known = {
-        "ScalerLog": {*written, *(f"values.{name}" for name in written["values"])},
-        "WebLog": set(re.findall(r'"(\w+)": ', SHIPPED.read_text().partition("log_format")[2].partition(";")[0])),
-    }
-    for name, properties in resources(WATCH, "AWS::Logs::MetricFilter").items():
-        read_here = {*FIELD.findall(properties["FilterPattern"])}
-        for made in properties["MetricTransformations"]:
-            read_here |= set(FIELD.findall(made["MetricValue"]))
-        assert read_here, name
-        assert read_here <= known[properties["LogGroupName"]["Ref"]], name
+def tick(backlog: Backlog | None, **history: Any) -> str:
+    """Return the scaler's line of a tick."""
+    sample = Sample(now_s=1.0, backlog=backlog, nodes=())
+    decision, after = decide(sample, History(**history), Limits())
+    return line(Tick(sample, decision, history=after))
+
+
+def request(status: int) -> str:
+    """Return nginx's line of a request: its log format, with any value for the other variables."""
+    log_format = SHIPPED.read_text().partition("log_format")[2].partition(";")[0]
+    text = "".join(re.findall(r"'([^']*)'", log_format)).replace("$status", str(status))
+    return re.sub(r"\$\w+", "1", text)
+
+
+CALM = {"Ticks", "Nodes", "DesiredNodes"}
+
+
+@pytest.mark.parametrize(
+    ("log", "written", "counted"),
+    [
+        pytest.param("ScalerLog", tick(Backlog(1, 0, 0)), CALM, id="a tick"),
+        pytest.param("ScalerLog", tick(None), {"Ticks", "HeldTicks"}, id="a tick that is held"),
+        pytest.param(
+            "ScalerLog", tick(Backlog(1, 0, 0), stopped="no"), {*CALM, "TicksWithAlarm"}, id="a tick with an alarm"
+        ),
+        pytest.param("ScalerLog", "2026-11-21 12:00:00 INFO held", set(), id="another line of the scaler"),
+        pytest.param("WebLog", request(202), {"Requests"}, id="a request"),
+        pytest.param("WebLog", request(503), {"Requests", "Errors"}, id="a request that was turned away"),
+        pytest.param("WebLog", '{"status": 500, "caller": "shop"}', set(), id="the app's own line of the same request"),
+    ],
+)
+def test_metric_filters_count_the_lines_that_they_are_for(log: str, written: str, counted: set[str]) -> None:
+    """By the lines that scaler and nginx write, field by field."""
+    filters = resources(WATCH, "AWS::Logs::MetricFilter")
+    of_log = {name: filters[name]["FilterPattern"] for name in filters if filters[name]["LogGroupName"]["Ref"] == log}
+    assert {name for name, pattern in of_log.items() if matches(pattern, written)} == counted
+
+
+def test_the_value_of_a_metric_is_in_the_line() -> None:
+    """Those that are more than a count are read from a tick."""
+    written = json.loads(tick(Backlog(1, 0, 0)))
+    known = {f"$.{name}" for name in written} | {f"$.values.{name}" for name in written["values"]}
+    filters = resources(WATCH, "AWS::Logs::MetricFilter").values()
+    values = {made["MetricValue"] for properties in filters for made in properties["MetricTransformations"]}
+    assert values - {"1"} <= known
