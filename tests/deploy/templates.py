@@ -106,6 +106,7 @@ class Deployed:
             "TemplatePrefix": "templates",
             "CodeVersion": "v1",
             "AllowedCidr": "192.0.2.0/24",
+            "PublicNodes": "true",
         }
         return [{"ParameterKey": key, "ParameterValue": value} for key, value in (required | given).items()]
 

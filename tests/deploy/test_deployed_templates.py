@@ -33,7 +33,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
 
 @pytest.fixture(scope="module")
 def plain(cloud: Emulators) -> Deployed:
-    """A deployment with every default; tests leave it as it is."""
+    """A deployment whose nodes install what they need, else with every default; tests leave it as it is."""
     deployed = Deployed(cloud, "plain")
     deployed.create()
     return deployed
@@ -242,7 +242,7 @@ def test_behind_a_load_balancer_nobody_else_reaches_the_web_machine(guarded: Dep
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        pytest.param({"PublicNodes": "false"}, "needs NodeImage", id="private nodes that could install nothing"),
+        pytest.param({"PublicNodes": "false"}, "give NodeImage", id="private nodes that could install nothing"),
         pytest.param({"LoadBalancer": "true"}, "needs CertificateArn", id="a load balancer without a certificate"),
         pytest.param({"Deployment": "Shop"}, "lower case", id="a name that no bucket can have"),
         pytest.param(

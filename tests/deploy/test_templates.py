@@ -151,6 +151,14 @@ def test_a_parameter_has_the_default_of_its_setting(parameter: str, setting: str
     assert read(MAIN)["Parameters"][parameter]["Default"] == default
 
 
+def test_nodes_have_public_addresses_only_if_asked() -> None:
+    """The default is none, and the launch template does as the parameter says."""
+    assert read(MAIN)["Parameters"]["PublicNodes"]["Default"] == "false"
+    data = resources(FOLDER / "nodes.yaml", "AWS::EC2::LaunchTemplate")["LaunchTemplate"]["LaunchTemplateData"]
+    (interface,) = data["NetworkInterfaces"]
+    assert interface["AssociatePublicIpAddress"] == {"Ref": "PublicNodes"}
+
+
 def test_the_visibility_timeout_outlasts_a_task() -> None:
     """No value is taken with which a running task would be delivered again."""
     least = read(MAIN)["Parameters"]["VisibilityTimeoutS"]["MinValue"]
