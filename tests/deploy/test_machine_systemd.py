@@ -1,0 +1,113 @@
+"""The shipped units under a real systemd: the system works with all that is taken from its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.machine.settings import quoted, settings_file
+from local.processes import wait_until
+from local.stack import Stack, running_stack
+from tests.client import Client
+from tests.deploy.systemd import Systemd, running_systemd, why_not
+
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+
+INSTANCE_ID = "i-0c1a551f1e4"
+UNITS = ("classifier-web", "classifier-scaler", "classifier-flower", "classifier-node")
+SECRET = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - of this test alone
+# What AWS's command line says to secrets.sh.
+AWS = f"#!/bin/sh\necho {SECRET}\n"
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An AWS with buckets and queues."""
+    environ = {"WORKER_PROCESSES": "1", "POLL_WAIT_S": "1", "INSTANCE_ID": INSTANCE_ID, "MAX_NODES": "1"}
+    with running_stack(tmp_path_factory.mktemp("stack"), environ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def systemd(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
+    """A machine that is web machine and node in one, with every process running."""
+    environ = {name: value for name, value in stack.environ.items() if name != "TMPDIR"}
+    files = {
+        "etc/classifier/settings.env": settings_file("web", environ) + f"INSTANCE_ID={quoted(INSTANCE_ID)}\n",
+        "etc/classifier/secrets-of.env": "".join(
+            f'{name}="x"\n' for name in ("AWS_REGION", "WEB_SECRET_ARN", "FLOWER_SECRET_ARN", "DOMAIN_NAME")
+        )
+        + 'TLS_SECRET_ARN=""\n',
+        "etc/classifier/aws-config": "".join(f"[profile {name}]\n" for name in ("web", "scaler", "flower")),
+        "usr/bin/aws": AWS,
+    }
+    with running_systemd(tmp_path_factory.mktemp("systemd"), files) as running:
+        running.run("systemctl", "start", "--no-block", *UNITS)
+        wait_until(lambda: all(running.is_active(unit) for unit in UNITS), DEADLINE_S, "the units")
+        wait_until(lambda: " ready." in log(running, "node"), DEADLINE_S, "the worker")
+        yield running
+
+
+def log(systemd: Systemd, name: str) -> str:
+    """Return what a unit has written."""
+    return systemd.run("cat", f"/var/log/classifier/{name}.log")
+
+
+@pytest.fixture
+def client(stack: Stack, systemd: Systemd) -> Client:
+    """A user of the web app that systemd runs."""
+    assert systemd.is_active("classifier-web")
+    return Client(stack.services.web_url)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_process_can_do_nothing_that_it_need_not(systemd: Systemd, unit: str) -> None:
+    """It is a user of its own without capabilities, which no program gives back, and its system calls are filtered."""
+    status = systemd.status(unit)
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert systemd.run("ps", "--no-headers", "-o", "user:32", str(systemd.main_pid(unit))).strip() == unit
+
+
+def test_secrets_are_in_memory_and_for_root_alone(systemd: Systemd) -> None:
+    """The folder is no disk's, and no process's user can read it."""
+    folder = "/run/classifier-secrets"
+    assert SECRET in systemd.run("cat", f"{folder}/web.env")
+    assert systemd.run("stat", "--file-system", "--format=%T", folder).strip() == "tmpfs"
+    assert systemd.run("stat", "--format=%a %U", folder).strip() == "700 root"
+
+
+def test_a_photo_is_classified_by_processes_that_systemd_confines(client: Client, photos: Mapping[str, bytes]) -> None:
+    """Web app, worker and model work with what the hardening leaves them."""
+    (result,) = client.wait(client.upload({"chelsea.png": photos["chelsea.png"]}))
+    assert (result["state"], result["label"]) == ("SUCCESS", "cat")
+
+
+def test_stopping_a_node_lets_it_finish(systemd: Systemd, client: Client, photos: Mapping[str, bytes]) -> None:
+    """`systemctl stop` loses no photo and kills nothing: what had begun is done, the rest is given back."""
+    ids = client.upload({f"{number}.png": photos["chelsea.png"] for number in range(30)})
+    systemd.run("systemctl", "stop", "classifier-node")
+    assert systemd.run("systemctl", "show", "--property=Result", "--value", "classifier-node").strip() == "success"
+    assert "the node ends: the agent was told to stop" in log(systemd, "node")
+    systemd.run("systemctl", "start", "classifier-node")
+    assert {result["state"] for result in client.wait(ids)} == {"SUCCESS"}
+
+
+def test_a_node_that_is_shut_down_powers_its_machine_off(stack: Stack, tmp_path: Path) -> None:
+    """The agent may not; it says so to systemd, which does."""
+    files = {
+        "etc/classifier/settings.env": settings_file("node", {**stack.environ, "WORKER_APP": "local.stand_in"})
+        + f"INSTANCE_ID={quoted('i-0ff')}\n",
+    }
+    with running_systemd(tmp_path, files) as machine:
+        machine.run("systemctl", "start", "classifier-node")
+        wait_until(lambda: " ready." in log(machine, "node"), DEADLINE_S, "the worker")
+        worker = machine.run("pgrep", "--full", "celery").split()[0]
+        machine.run("kill", "-TERM", worker)
+        try:
+            wait_until(lambda: not machine.process.alive(), DEADLINE_S, "the machine's end")
+        except TimeoutError:
+            pytest.fail(log(machine, "node"))
