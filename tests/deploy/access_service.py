@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -20,6 +21,7 @@ from local.metadata import MetadataServer
 from local.stack import Stack
 
 WEB_HOST = "i-0feb"
+NODES = ("PublicNodes=true",)  # without an image of one's own
 ROOT_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 PROFILES = {"web": "WebRole", "scaler": "ScalerRole", "flower": "FlowerRole"}
 
@@ -35,7 +37,10 @@ class Service:
 @contextmanager
 def running_service(log_dir: Path) -> Iterator[Service]:
     """Deploy the templates to an AWS that enforces IAM; start web app, scaler, Flower and the host of nodes."""
-    with running_deployment(log_dir, iam_enforced=True) as deployment, _web_machine(deployment) as metadata:
+    with (
+        running_deployment(log_dir, parameters=NODES, iam_enforced=True) as deployment,
+        _web_machine(deployment) as metadata,
+    ):
         config = log_dir / "aws-config"
         roles = {name: deployment.deployed.output(output) for name, output in PROFILES.items()}
         config.write_text("".join(_profile(name, arn) for name, arn in roles.items()))
@@ -69,8 +74,8 @@ def _web_machine(deployment: Deployment) -> Iterator[MetadataServer]:
     """Serve the metadata of the web machine, whose role is the one that its processes' roles trust."""
     root = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION)
     web = deployment.deployed.output("WebRole").rpartition("/")[2]
-    trust = root.client("iam").get_role(RoleName=web)["Role"]["AssumeRolePolicyDocument"]
-    (statement,) = trust["Statement"]  # type: ignore[typeddict-item,index]  # a document, whatever the stubs say
+    trust: Any = root.client("iam").get_role(RoleName=web)["Role"]["AssumeRolePolicyDocument"]
+    (statement,) = trust["Statement"]
     machine = statement["Principal"]["AWS"]
     metadata = MetadataServer(0, lambda _id: assume(root, machine, WEB_HOST))
     with metadata.running():

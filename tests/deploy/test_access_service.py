@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import boto3
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
+from local.emulators import REGION
 from local.processes import wait_until
 from local.smoke import BROKEN, BROKEN_DATA
 from tests.client import Client
-from tests.deploy.access_service import Service, running_service
+from tests.deploy.access_service import PROFILES, Service, running_service
 
 pytestmark = pytest.mark.stack
 
 DEADLINE_S = 30.0
+PHOTO = "000000-e6aff5dc2b1-0a1b2c3-0123456789abcdef"
 REFUSALS = ("not authorized", "AccessDenied", "UnauthorizedOperation", "answers 403")
 
 
@@ -46,6 +51,20 @@ def refusals(service: Service) -> list[str]:
         for line in log.read_text(errors="replace").splitlines()
         if any(word in line for word in REFUSALS)
     ]
+
+
+def assumed(service: Service, role: str) -> boto3.Session:
+    """Return a session under a role of the web machine's processes."""
+    profiles = {output: profile for profile, output in PROFILES.items()}
+    names = ("AWS_CONFIG_FILE", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.setenv(name, service.stack.environ[name])
+        patch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+        patch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+        session = boto3.Session(profile_name=profiles[role], region_name=REGION)
+        keys = session.get_credentials().get_frozen_credentials()  # type: ignore[union-attr]  # it has a role
+    return boto3.Session(keys.access_key, keys.secret_key, keys.token, region_name=REGION)
 
 
 def ask(url: str, path: str, **body: Any) -> Any:
@@ -106,3 +125,27 @@ def test_a_reset_removes_everything(client: Client, photos: dict[str, bytes]) ->
     answer = requests.post(f"{client.url}/reset", timeout=30)
     assert answer.status_code == 200, answer.text
     assert client.result(photo_id).status_code == 404
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_nobody_reaches_photos_and_tasks_but_by_tls(service: Service, scheme: str) -> None:
+    """What a role may do by TLS it may not without: buckets and queues refuse it themselves."""
+    keys = assumed(service, "WebRole")
+    settings = service.stack.settings
+    requests_by: dict[str, Callable[[Any], object]] = {
+        "s3": lambda client: client.put_object(Bucket=settings.input_bucket, Key=PHOTO, Body=b""),
+        "sqs": lambda client: client.get_queue_url(QueueName=settings.queue),
+    }
+    refused = []
+    for name, ask_for in requests_by.items():
+        client = keys.client(name, endpoint_url=service.deployment.emulators.aws_url)  # type: ignore[call-overload]  # any
+        client.meta.events.register("before-send", partial(_say_how_it_came, scheme))
+        try:
+            ask_for(client)
+        except ClientError as error:
+            refused.append((name, error.response["Error"]["Code"]))
+    assert refused == ([] if scheme == "https" else [("s3", "AccessDenied"), ("sqs", "AccessDenied")])
+
+
+def _say_how_it_came(scheme: str, request: Any, **_rest: object) -> None:
+    request.headers["X-Forwarded-Proto"] = scheme
