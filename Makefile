@@ -43,7 +43,7 @@ smoke: install ## classify real photographs on a stack of its own, or with STACK
 
 # PARAMS holds NAME=VALUE pairs, quoted as in a shell; FLAGS are the command's own (python -m deploy deploy --help).
 deploy: .venv/.run ## create or update STACK on AWS, after a preview and a question: make deploy STACK=… PARAMS='MaxNodes=9'
-	@test -n "$(STACK)" || { echo "error: which stack? make deploy STACK=photos PARAMS='AllowedCidr=203.0.113.0/24'" >&2; exit 2; }
+	@test -n "$(STACK)" || { echo "error: which stack? make deploy STACK=photos PARAMS='AllowedCidr=203.0.113.0/24 PublicNodes=true'" >&2; exit 2; }
 	@$(PY) -m deploy deploy "$(STACK)" $(PARAMS) $(FLAGS) $(if $(YES),--yes)
 
 destroy: .venv/.run ## delete STACK from AWS, with DELETE_DATA=1 its photos, too

@@ -22,7 +22,13 @@ FIRST_TYPE = "c7i.large"
 
 def main() -> int:
     """Run one command; return the exit status."""
-    chosen = _parser().parse_args()
+    parser = _parser()
+    chosen, rest = parser.parse_known_args()
+    # argparse loses positional words that come after options.
+    if rest and (chosen.command != "deploy" or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        chosen.parameters += rest
     run: Callable[[argparse.Namespace], None] = chosen.run
     try:
         run(chosen)

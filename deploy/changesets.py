@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from deploy.changes import Row, row
+from deploy.console import pauses
 from deploy.errors import DeployError, one_line
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ def create(
     parameters: Sequence[ParameterTypeDef],
     tags: Sequence[TagTypeDef],
     new: bool,
-    poll_s: float,
 ) -> ChangeSet:
     """Make a change set and wait until it is worked out.
 
@@ -67,12 +67,12 @@ def create(
         Tags=tags,
         IncludeNestedStacks=True,
     )
-    answer = _settled(cloudformation, made["Id"], poll_s)
+    answer = _settled(cloudformation, made["Id"])
     if answer["Status"] == "FAILED" and not _is_empty(answer):
         reason = one_line(answer.get("StatusReason", "no reason given"))
         discard(cloudformation, ChangeSet(made["Id"], made["StackId"], ()), new=new)
         raise DeployError(f"CloudFormation refuses the change: {reason}")
-    return ChangeSet(made["Id"], made["StackId"], tuple(_rows(cloudformation, answer, (), poll_s)))
+    return ChangeSet(made["Id"], made["StackId"], tuple(_rows(cloudformation, answer, ())))
 
 
 def discard(cloudformation: CloudFormationClient, changes: ChangeSet, *, new: bool) -> None:
@@ -86,19 +86,19 @@ def discard(cloudformation: CloudFormationClient, changes: ChangeSet, *, new: bo
         cloudformation.delete_stack(StackName=changes.stack_id)
 
 
-def _settled(cloudformation: CloudFormationClient, change_set: str, poll_s: float) -> DescribeChangeSetOutputTypeDef:
-    end_s = time.monotonic() + DEADLINE_S
+def _settled(cloudformation: CloudFormationClient, change_set: str) -> DescribeChangeSetOutputTypeDef:
+    end_s, waits_s = time.monotonic() + DEADLINE_S, pauses()
     while True:
         answer = cloudformation.describe_change_set(ChangeSetName=change_set)
         if answer["Status"] in {"CREATE_COMPLETE", "FAILED"}:
             return answer
         if time.monotonic() > end_s:
             raise DeployError(f"the change set is not worked out after {DEADLINE_S:.0f} s: look at it in the console")
-        time.sleep(poll_s)
+        time.sleep(next(waits_s))
 
 
 def _rows(
-    cloudformation: CloudFormationClient, answer: DescribeChangeSetOutputTypeDef, path: tuple[str, ...], poll_s: float
+    cloudformation: CloudFormationClient, answer: DescribeChangeSetOutputTypeDef, path: tuple[str, ...]
 ) -> list[Row]:
     rows = []
     for change in _changes(cloudformation, answer):
@@ -109,7 +109,7 @@ def _rows(
             continue
         # CloudFormation names every nested stack as changed; its own change set says whether it is.
         below = (*path, resource["LogicalResourceId"])
-        rows += _rows(cloudformation, _settled(cloudformation, nested, poll_s), below, poll_s)
+        rows += _rows(cloudformation, _settled(cloudformation, nested), below)
         if resource.get("Action") in {"Add", "Remove"}:
             rows.append(row(resource, path))
     return rows

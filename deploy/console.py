@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from deploy.errors import DeployError
 
-POLL_S = 3.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 3.0
 
 
 def _print(line: str) -> None:
     print(line, flush=True)
 
 
+def pauses() -> Iterator[float]:
+    """Return the seconds from one question to AWS to the next: few at first, then always the same."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
 @dataclass(frozen=True)
 class Console:
-    """Where lines go, and how often AWS is asked for news.
+    """Where lines go.
 
     Attributes:
         tell: gets each line.
-        poll_s: seconds from one question to AWS to the next.
         yes: whether every question to the operator is answered already.
     """
 
     tell: Callable[[str], None] = _print
-    poll_s: float = POLL_S
     yes: bool = False
 
     def confirmed(self, question: str, word: str) -> bool:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from deploy import stacks
 from deploy.aws import Aws
-from deploy.console import Console
+from deploy.console import Console, pauses
 from deploy.errors import DeployError
 from deploy.events import Follower
 from scaler.instances import TAG_DEPLOYMENT
@@ -116,7 +116,7 @@ def _stop_machines(aws: Aws, stack_id: str, deployment: str, console: Console) -
     for group in stacks.resources(aws.cloudformation, stack_id, "AWS::AutoScaling::AutoScalingGroup"):
         console.tell(f"stopping the web machine ({group})")
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
-        _wait(lambda group=group: not _members(aws, group), f"the web machine of {group} to go", console.poll_s)  # type: ignore[misc]  # a default argument binds the loop's name
+        _wait(lambda group=group: not _members(aws, group), f"the web machine of {group} to go")  # type: ignore[misc]  # a default argument binds the loop's name
     if not deployment:
         return
     nodes = _nodes(aws, deployment)
@@ -124,7 +124,7 @@ def _stop_machines(aws: Aws, stack_id: str, deployment: str, console: Console) -
         aws.ec2.terminate_instances(InstanceIds=nodes[start : start + BATCH])
     if nodes:
         console.tell(f"terminating {len(nodes)} nodes")
-        _wait(lambda: not _nodes(aws, deployment, [*UP, "shutting-down"]), "nodes to be terminated", console.poll_s)
+        _wait(lambda: not _nodes(aws, deployment, [*UP, "shutting-down"]), "nodes to be terminated")
 
 
 def _members(aws: Aws, group: str) -> int:
@@ -142,12 +142,12 @@ def _nodes(aws: Aws, deployment: str, states: Sequence[str] = UP) -> list[str]:
     return [item["InstanceId"] for page in pages for group in page["Reservations"] for item in group["Instances"]]
 
 
-def _wait(condition: Callable[[], bool], what: str, poll_s: float) -> None:
-    end_s = time.monotonic() + STOP_DEADLINE_S
+def _wait(condition: Callable[[], bool], what: str) -> None:
+    end_s, waits_s = time.monotonic() + STOP_DEADLINE_S, pauses()
     while not condition():
         if time.monotonic() > end_s:
             raise DeployError(f"waited {STOP_DEADLINE_S / 60:.0f} minutes in vain for {what}; nothing else was deleted")
-        time.sleep(poll_s)
+        time.sleep(next(waits_s))
 
 
 def _empty(aws: Aws, bucket: str) -> None:

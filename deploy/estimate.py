@@ -22,6 +22,7 @@ class Parts:
     metrics: int
     secrets: int
     endpoints: int
+    dashboards: int
 
     @classmethod
     def of(cls, templates: Templates) -> Parts:
@@ -32,6 +33,7 @@ class Parts:
             metrics=text.count("Type: AWS::Logs::MetricFilter\n"),
             secrets=text.count("Type: AWS::SecretsManager::Secret\n"),
             endpoints=text.count("VpcEndpointType: Interface\n"),
+            dashboards=text.count("Type: AWS::CloudWatch::Dashboard\n"),
         )
 
 
@@ -95,6 +97,7 @@ def fixed_hour(values: Mapping[str, str], parts: Parts, prices: Prices) -> float
     month = (
         parts.alarms * prices.of("cloudwatch", "alarm_month")
         + parts.metrics * prices.of("cloudwatch", "metric_month")
+        + parts.dashboards * prices.of("cloudwatch", "dashboard_month")
         + parts.secrets * prices.of("secrets_manager", "secret_month")
         + WEB_VOLUME_GB * prices.of("ec2", "ebs_gp3_gb_month")
     )

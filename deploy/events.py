@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from deploy.console import Console
+from deploy.console import Console, pauses
 from deploy.errors import DeployError, one_line
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Follower:
         Raises:
             DeployError: it failed, for the reason that the message gives; or it takes too long.
         """
-        end_s = time.monotonic() + DEADLINE_S
+        end_s, waits_s = time.monotonic() + DEADLINE_S, pauses()
         while True:
             status = self._status()
             self._tell_new()
@@ -62,7 +62,7 @@ class Follower:
                 break
             if time.monotonic() > end_s:
                 raise DeployError(f"CloudFormation still works after {DEADLINE_S / 60:.0f} minutes ({status})")
-            time.sleep(self.console.poll_s)
+            time.sleep(next(waits_s))
         if status not in DONE:
             raise DeployError(f"the stack is {status}: {why(self._failures)}")
         return status

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from deploy.errors import DeployError
+from deploy.rules import document
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
@@ -37,26 +36,9 @@ class Declared:
     most: float | None = None
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags, whose meaning nobody needs here."""
-
-
-def _untag(loader: _Loader, _suffix: str, node: yaml.Node) -> object:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    assert isinstance(node, yaml.MappingNode)  # noqa: S101 - YAML has three kinds of nodes
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_multi_constructor("!", _untag)
-
-
 def declared(template: str) -> dict[str, Declared]:
     """Return the parameters that a template's text declares, by name."""
-    document: dict[str, Any] = yaml.load(template, Loader=_Loader)  # noqa: S506 - a SafeLoader that knows more tags
-    return {name: _declared(name, entry) for name, entry in document.get("Parameters", {}).items()}
+    return {name: _declared(name, entry) for name, entry in document(template).get("Parameters", {}).items()}
 
 
 def _declared(name: str, entry: Mapping[str, Any]) -> Declared:

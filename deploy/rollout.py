@@ -25,6 +25,7 @@ from deploy.parameters import (
     parse,
     request,
 )
+from deploy.rules import check_rules
 from deploy.service_roles import create_roles, missing_roles
 from deploy.upload import (
     Templates,
@@ -83,7 +84,10 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
         given.setdefault(DEPLOYMENT, order.stack)
     elif given.get(DEPLOYMENT, stack.parameters.get(DEPLOYMENT)) != stack.parameters.get(DEPLOYMENT):
         raise DeployError(f"Deployment cannot be changed: all names begin with it; deploy a stack beside {order.stack}")
-    request({**given, CODE_VERSION: ""}, known, stack.parameters if stack else None)  # what is missing, before uploads
+    # What CloudFormation would refuse is refused before anything is uploaded.
+    had = stack.parameters if stack else None
+    request({**given, CODE_VERSION: ""}, known, had)
+    check_rules(templates.main, effective(given, known, had))
     ensure_bucket(aws, bucket)
     given[CODE_VERSION] = _code(aws, bucket, order, console)
     url = upload_templates(aws, bucket, templates)
@@ -139,7 +143,6 @@ def _apply(aws: Aws, order: Order, url: str, values: _Values, console: Console) 
         parameters=request(values.given, values.known, values.had),
         tags=[{"Key": "classifier:stack", "Value": order.stack}],
         new=values.stack is None,
-        poll_s=console.poll_s,
     )
     if not changes.rows:
         changesets.discard(aws.cloudformation, changes, new=values.stack is None)

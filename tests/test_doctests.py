@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("bench", "local", "scaler", "tasks", "webapp")
+PACKAGES = ("bench", "deploy", "local", "scaler", "tasks", "webapp")
 WITH_EXAMPLES = sorted(
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
     for package in PACKAGES

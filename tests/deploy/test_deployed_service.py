@@ -1,0 +1,163 @@
+"""The templates, deployed by the command that operators use, carry the whole service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from deploy import stacks
+from local.deployed import Deployment, running_deployment
+from local.emulators import ROOT
+from scaler.settings import ScalerSettings
+from tasks.settings import Settings
+from tests.client import Client
+
+pytestmark = pytest.mark.stack
+
+STACK = "photos"
+DEADLINE_S = 100.0
+NEW = ("AllowedCidr=192.0.2.0/24", "PublicNodes=true", "--allow-dirty")
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The stack on emulators."""
+    with running_deployment(tmp_path_factory.mktemp("deployed"), STACK, ["MaxNodes=2"]) as running:
+        yield running
+
+
+def make(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run make as an operator does; the environment is there already."""
+    kept = ("--old-file=.venv/.run", "--old-file=install", "--no-print-directory")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ("make", *kept, *words),  # noqa: S607 - the machine's make
+        env=environ | deployment.emulators.environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def words_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the command's error, which is one line."""
+    assert done.returncode == 1, done.stdout
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_make_deploy_and_make_smoke(deployment: Deployment) -> None:
+    """`make deploy` changes the stack after a preview with costs, and `make smoke` passes on what the outputs name."""
+    done = make(
+        deployment, "deploy", f"STACK={STACK}", "PARAMS=MaxNodes=3 Model=everyday10", "FLAGS=--allow-dirty", "YES=1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "changed  Web " in done.stdout
+    assert "a million photos $" in done.stdout
+    assert f"stack {STACK} is UPDATE_COMPLETE" in done.stdout
+    assert stacks.settings(deployment.deployed, "us-east-1")["MAX_NODES"] == "3"
+    done = make(deployment, "smoke", f"STACK={STACK}", "START=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "17 of 17 photographs labelled; passed" in done.stdout
+
+
+def test_nodes_run_the_code_that_was_deployed(deployment: Deployment, photos: dict[str, bytes]) -> None:
+    """The scaler launches nodes from the stack's launch template; they fetch the artefact, and classify."""
+    deployment.start_host()
+    deployment.stack.start_scaler()
+    deployment.stack.start_web()
+    client = Client(deployment.stack.services.web_url)
+    assert all(result["label"] for result in client.wait(client.upload(photos)))
+    version = deployment.deployed.output("CodeVersion")
+    release = next(deployment.stack.log_dir.rglob(f"opt/classifier/releases/{version}"))
+    assert (release / "tasks" / "app.py").read_bytes() == (ROOT / "tasks" / "app.py").read_bytes()
+    assert not (release / "tests").exists()
+
+
+def test_outputs_are_settings(deployment: Deployment) -> None:
+    """What the stack tells is what processes are run with: every name is a setting, every value is taken."""
+    printed = deployment.command("settings", STACK).stdout
+    environ = dict(line.split("=", 1) for line in printed.splitlines())
+    settings, scaler = Settings.from_env(environ), ScalerSettings.from_env(environ)
+    known = {str(field.alias) for kind in (Settings, ScalerSettings) for field in kind.model_fields.values()}
+    assert set(environ) <= known
+    outputs = deployment.deployed.outputs
+    assert (settings.queue, settings.input_bucket) == (outputs["Queue"], outputs["InputBucket"])
+    assert (settings.control_topic_arn, settings.cloud) == (outputs["ControlTopic"], "aws")
+    assert (scaler.launch_template, scaler.subnets) == (outputs["LaunchTemplate"], outputs["NodeSubnets"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(
+            ["deploy", "new", "--allow-dirty"], "error: a value is missing: AllowedCidr=…", id="value missing"
+        ),
+        pytest.param(
+            ["deploy", STACK, "MaxNods=1"], "error: MaxNods is no parameter; did you mean MaxNodes?", id="typo"
+        ),
+        pytest.param(["deploy", STACK, "Deployment=x"], "error: Deployment cannot be changed", id="other names"),
+        pytest.param(["deploy", "no_name", *NEW], "error: STACK='no_name' is refused", id="stack's name"),
+        pytest.param(
+            ["deploy", STACK, "--code-version", "gone"], "error: s3://classifier-artifacts-", id="no such code"
+        ),
+        pytest.param(["deploy", "new", *NEW], "error: nobody is there to confirm", id="nobody there"),
+        pytest.param(
+            ["deploy", "new", NEW[0], "--allow-dirty"], "error: Nodes without a way to the internet", id="rule"
+        ),
+        pytest.param(["outputs", "new"], "error: there is no stack new in us-east-1", id="no such stack"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(deployment: Deployment, words: list[str], message: str) -> None:
+    """Each refusal is one line that says what to do; nothing is left behind by it."""
+    assert words_of(deployment.command(*words)).startswith(message)
+    assert stacks.find(deployment.aws.cloudformation, "new") is None
+
+
+def test_a_preview_changes_nothing(deployment: Deployment) -> None:
+    """`--preview` shows what would change; the same order as before changes nothing."""
+    before = deployment.deployed
+    done = deployment.command("deploy", STACK, "MaxNodes=7", "--allow-dirty", "--preview")
+    assert "changed  Web " in done.stdout
+    assert deployment.deployed == before
+    version = before.output("CodeVersion")
+    done = deployment.command("deploy", STACK, "--code-version", version, "--yes")
+    assert "is as ordered: nothing changes" in done.stdout
+
+
+def test_a_failure_is_told_by_its_cause_and_taken_back(deployment: Deployment) -> None:
+    """A stack that CloudFormation cannot make says what stood in its way; destroying it harms nobody else's."""
+    done = deployment.command("deploy", "twin", *NEW, f"Deployment={STACK}", "--yes")
+    assert "ROLLBACK_COMPLETE: Storage: " in words_of(done)
+    assert "already exists" in words_of(done)
+    done = deployment.command("destroy", "twin", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert deployment.deployed.status.endswith("_COMPLETE")
+    assert deployment.aws.s3.head_bucket(Bucket=deployment.deployed.output("InputBucket"))
+
+
+def test_destroy_loses_nothing_by_accident(deployment: Deployment) -> None:
+    """A stack with photos is not destroyed unless that is asked for; then all goes, left-over inboxes included."""
+    assert deployment.command("deploy", "gone", *NEW, "--yes").returncode == 0
+    bucket = stacks.require(deployment.aws.cloudformation, "gone").output("InputBucket")
+    deployment.aws.s3.put_object(Bucket=bucket, Key="photo", Body=b"1")
+    deployment.aws.sqs.create_queue(QueueName="gone_node_worker_20261121T041500-9f3c2a")
+    refused = words_of(make_error(make(deployment, "destroy", "STACK=gone", "YES=1")))
+    assert refused == f"error: bucket {bucket} holds objects: let them go with --delete-data (in make: DELETE_DATA=1)"
+    done = make(deployment, "destroy", "STACK=gone", "YES=1", "DELETE_DATA=1")
+    assert done.returncode == 0, done.stderr
+    assert stacks.find(deployment.aws.cloudformation, "gone") is None
+    assert not deployment.aws.sqs.list_queues(QueueNamePrefix="gone").get("QueueUrls")
+    assert deployment.aws.s3.head_bucket(Bucket=deployment.deployed.output("InputBucket"))
+
+
+def make_error(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Return what the command itself said, without make's own line about it."""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    return subprocess.CompletedProcess(done.args, 1 if done.returncode else 0, done.stdout, "\n".join(lines))

@@ -1,0 +1,91 @@
+"""A deployment's parameters: what is refused before AWS is asked, and what a stack keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.errors import DeployError
+from deploy.parameters import declared, effective, parse, request
+from deploy.rules import check_rules
+from deploy.upload import Templates
+
+TEMPLATE = """
+Parameters:
+  Deployment: {Type: String}
+  CodeVersion: {Type: String}
+  Cidr: {Type: String, AllowedPattern: "[0-9./]+", Description: Who may reach it.}
+  Nodes: {Type: Number, Default: 19, MinValue: 1, MaxValue: 100}
+  Purchase: {Type: String, Default: spot, AllowedValues: [spot, on-demand]}
+Resources:
+  Queue: {Type: "AWS::SQS::Queue", Properties: {QueueName: !Sub "${Deployment}-x", Tags: !If [A, [!Ref B], !GetAtt C.D]}}
+"""
+KNOWN = declared(TEMPLATE)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        pytest.param("Nodes", "'Nodes' is refused: parameters are given as NAME=VALUE", id="no value"),
+        pytest.param("Node=3", "Node is no parameter; did you mean Nodes?", id="near miss"),
+        pytest.param("Zzz=3", "Zzz is no parameter; `python -m deploy parameters` lists them", id="unknown"),
+        pytest.param("CodeVersion=1", "CodeVersion is refused: the command sets it by itself", id="the command's own"),
+        pytest.param("Nodes=0", "Nodes='0' is refused: it should be a number from 1 to 100", id="too small"),
+        pytest.param("Nodes=many", "Nodes='many' is refused: it should be a number from 1 to 100", id="no number"),
+        pytest.param("Cidr=all", "Cidr='all' is refused: Who may reach it.", id="pattern"),
+        pytest.param("Purchase=x", "Purchase='x' is refused: it should be one of spot, on-demand", id="choice"),
+    ],
+)
+def test_a_wrong_word_is_refused_with_what_to_do(word: str, message: str) -> None:
+    """What the template would refuse, the command refuses at once, by the parameter's name."""
+    with pytest.raises(DeployError) as caught:
+        parse([word], KNOWN)
+    assert str(caught.value) == message
+
+
+def test_a_value_may_hold_an_equals_sign() -> None:
+    """Only the first one divides name and value."""
+    assert parse(["Deployment=a=b"], KNOWN) == {"Deployment": "a=b"}
+
+
+def test_a_new_stack_needs_what_has_no_default() -> None:
+    """All missing values are named at once, with what they are for."""
+    with pytest.raises(DeployError, match=r"^a value is missing: CodeVersion=….*Cidr=… \(Who may reach it\)$"):
+        request({"Deployment": "blue"}, KNOWN, None)
+
+
+def test_an_update_keeps_what_is_not_given() -> None:
+    """Operators name what changes; all else stays as the stack has it, not as the template would have it."""
+    had = {"Deployment": "blue", "CodeVersion": "1", "Cidr": "10.0.0.0/8", "Nodes": "5", "Gone": "x"}
+    asked = request({"CodeVersion": "2"}, KNOWN, had)
+    assert asked == [
+        {"ParameterKey": "Deployment", "UsePreviousValue": True},
+        {"ParameterKey": "CodeVersion", "ParameterValue": "2"},
+        {"ParameterKey": "Cidr", "UsePreviousValue": True},
+        {"ParameterKey": "Nodes", "UsePreviousValue": True},
+    ]
+    values = effective({"CodeVersion": "2"}, KNOWN, had)
+    assert (values["CodeVersion"], values["Nodes"], values["Purchase"]) == ("2", "5", "spot")
+    assert "Gone" not in values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param({"PublicNodes": "false"}, "Nodes without a way to the internet install nothing", id="nodes"),
+        pytest.param({"PublicNodes": "true", "LoadBalancer": "true"}, "LoadBalancer=true needs Cert", id="balancer"),
+    ],
+)
+def test_the_templates_rules_are_known_here(values: dict[str, str], message: str) -> None:
+    """What does not go together is refused in the template's own words, before anything is uploaded."""
+    template = Templates.read().main
+    known = declared(template)
+    with pytest.raises(DeployError, match=f"^{message}"):
+        check_rules(template, effective(values, known, None))
+    check_rules(template, effective({"NodeImage": "ami-1", "PublicNodes": "false"}, known, None))
+
+
+def test_the_templates_defaults_pass_their_own_checks() -> None:
+    """No parameter's default is one that the command would refuse."""
+    known = declared(Templates.read().main)
+    words = [f"{name}={entry.default}" for name, entry in known.items() if entry.default is not None]
+    assert parse(words, known)
