@@ -103,7 +103,7 @@ def running_nginx(folder: Path, changes: Mapping[str, str]) -> Iterator[Nginx]:
         assert old in text, old
         text = text.replace(old, new)
     (folder / "classifier.conf").write_text(text)
-    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, user=_user(), group=_group()))
+    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, user=user_here(), group=group_here()))
     _make_certificate(folder)
     process = Supervised.start(Command("nginx", (PROGRAM, "-p", str(folder), "-c", "nginx.conf")), {}, folder)
     try:
@@ -115,12 +115,14 @@ def running_nginx(folder: Path, changes: Mapping[str, str]) -> Iterator[Nginx]:
         process.stop()
 
 
-def _user() -> str:
+def user_here() -> str:
+    """Return whom nginx is to run as."""
     # Started by root, nginx would become another user, who may not write here.
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def _group() -> str:
+def group_here() -> str:
+    """Return that user's group."""
     return grp.getgrgid(os.getgid()).gr_name
 
 
