@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -12,8 +13,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from local.emulators import REGION
-from local.processes import wait_until
-from local.smoke import BROKEN, BROKEN_DATA
+from local.processes import Command, wait_until
 from tests.client import Client
 from tests.deploy.access_service import PROFILES, Service, running_service
 
@@ -74,11 +74,12 @@ def ask(url: str, path: str, **body: Any) -> Any:
     return answer.json()
 
 
-def test_photos_are_classified_under_the_roles(client: Client, photos: dict[str, bytes]) -> None:
-    """The smoke test: every photograph gets a label, from a node that the scaler launched; a broken file an error."""
-    results = client.wait(client.upload(photos))
-    assert all(result["label"] for result in results), results
-    assert client.post((BROKEN, BROKEN_DATA)).status_code == 415
+def test_the_smoke_test_passes_under_the_roles(service: Service) -> None:
+    """`make smoke URL=…`: every photograph gets a label, from a node that the scaler launched; a broken file an error."""
+    argv = (sys.executable, "-m", "local", "smoke", "--url", service.stack.services.web_url)
+    smoke = service.stack.run(Command("smoke", argv))
+    assert smoke.returncode == 0, smoke.stdout + smoke.stderr
+    assert "photographs labelled; passed" in smoke.stdout
 
 
 def test_a_photo_that_went_straight_into_s3_is_classified(client: Client, photos: dict[str, bytes]) -> None:
