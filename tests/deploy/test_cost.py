@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.requests import Count, as_json
+from deploy.artifact import ROOT
 from deploy.cost import OURS, STOCK, Counted, Node, lines, read_counted, table, total
 from deploy.errors import DeployError
 from deploy.estimate import Parts, estimate, fixed_hour, node_hour
@@ -73,6 +74,16 @@ def test_counted_requests_cost_less_here_than_with_stock_celery() -> None:
     shown = lines(counted, prices, Node("c7i.large", 45.9, 2), photo_bytes=250_000, days=7)
     assert all(line.usd[OURS] <= line.usd[STOCK] for line in shown)
     assert total(shown, OURS) < total(shown, STOCK)
+
+
+def test_the_guides_table_is_the_commands() -> None:
+    """docs/operations.md shows the figures that `python -m deploy cost` prints."""
+    measured = Measured.read()
+    node = Node("c7i.large", measured.photos_per_s, measured.workers)
+    printed = table([node], read_counted(), Prices.read(), measured, days=7)
+    guide = (ROOT / "docs" / "operations.md").read_text().split("US dollars for a million photos")[1].split("\n\n")[0]
+    figures = re.compile(r"\d+\.\d+(?=\s*(?:\||\n|$| +\d))")
+    assert figures.findall(guide) == figures.findall(printed)
 
 
 def test_what_the_bench_writes_is_what_is_read(tmp_path: Path) -> None:

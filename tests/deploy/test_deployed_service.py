@@ -11,7 +11,9 @@ import pytest
 from deploy import stacks
 from local.deployed import Deployment, running_deployment
 from local.emulators import ROOT
+from scaler.memory import MEMORY_KEY
 from scaler.settings import ScalerSettings
+from tasks.names import LEASE_KEY
 from tasks.settings import Settings
 from tests.client import Client
 
@@ -144,8 +146,7 @@ def test_a_failure_is_told_by_its_cause_and_taken_back(deployment: Deployment) -
 
 def test_destroy_loses_nothing_by_accident(deployment: Deployment) -> None:
     """A stack with photos is not destroyed unless that is asked for; then all goes, left-over inboxes included."""
-    assert deployment.command("deploy", "gone", *NEW, "--yes").returncode == 0
-    bucket = stacks.require(deployment.aws.cloudformation, "gone").output("InputBucket")
+    bucket = deploy_another(deployment).output("InputBucket")
     deployment.aws.s3.put_object(Bucket=bucket, Key="photo", Body=b"1")
     deployment.aws.sqs.create_queue(QueueName="gone_node_worker_20261121T041500-9f3c2a")
     refused = words_of(make_error(make(deployment, "destroy", "STACK=gone", "YES=1")))
@@ -155,6 +156,23 @@ def test_destroy_loses_nothing_by_accident(deployment: Deployment) -> None:
     assert stacks.find(deployment.aws.cloudformation, "gone") is None
     assert not deployment.aws.sqs.list_queues(QueueNamePrefix="gone").get("QueueUrls")
     assert deployment.aws.s3.head_bucket(Bucket=deployment.deployed.output("InputBucket"))
+
+
+@pytest.mark.parametrize("key", [LEASE_KEY, MEMORY_KEY])
+def test_the_scalers_notes_are_no_data(deployment: Deployment, key: str) -> None:
+    """What the scaler keeps in a bucket does not stop an empty deployment from being destroyed."""
+    bucket = deploy_another(deployment).output("ResultBucket")
+    deployment.aws.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    done = deployment.command("destroy", "gone", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert bucket not in {entry["Name"] for entry in deployment.aws.s3.list_buckets()["Buckets"]}
+
+
+def deploy_another(deployment: Deployment) -> stacks.DeployedStack:
+    """Deploy a second stack beside the first."""
+    done = deployment.command("deploy", "gone", *NEW, "--yes")
+    assert done.returncode == 0, done.stderr
+    return stacks.require(deployment.aws.cloudformation, "gone")
 
 
 def make_error(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
