@@ -15,6 +15,8 @@ from tasks.objects import StoreUnavailable
 
 if TYPE_CHECKING:
     from scaler.service import Deployment
+    from scaler.state import Limits, Sample
+    from tasks.objects import StoredObject
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +56,7 @@ def _run(*, once: bool, dry_run: bool) -> int:
 
 def _status() -> int:
     from scaler.lease import holder_of
+    from scaler.memory import MEMORY_KEY
     from scaler.observer import Observer
     from scaler.status import status
     from tasks.names import LEASE_KEY
@@ -62,9 +65,24 @@ def _status() -> int:
     workers = deployment.workers()
     observer = Observer(deployment.backlogs(), deployment.fleet(), workers, deployment.scaler.boot_deadline_s)
     sample = observer.observe({}, time.time()).sample
-    lease = deployment.bucket().get(LEASE_KEY)
-    print(status(sample, holder_of(lease) if lease else ""))
+    bucket = deployment.bucket()
+    lease = bucket.get(LEASE_KEY)
+    roll = _roll(bucket.get(MEMORY_KEY), sample, deployment.scaler.limits(node_slots=1))
+    print(status(sample, holder_of(lease) if lease else "", roll))
     return 1 if sample.failures else 0
+
+
+def _roll(memory: StoredObject | None, sample: Sample, limits: Limits) -> str:
+    """Return what the acting scaler's memory and the fleet tell of a new version of the nodes."""
+    from scaler.memory import Memory, from_json
+    from scaler.roll import words_of
+    from scaler.roster import is_outdated
+
+    try:
+        history = (from_json(memory.data) if memory else Memory()).history
+    except (ValueError, TypeError) as error:
+        return f"not known: the scaler's memory cannot be read: {error}"
+    return words_of([node.id for node in sample.nodes or () if is_outdated(node, limits)], history, limits)
 
 
 def _deployment() -> Deployment:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from scaler.measure import ALARM_FAILURES, backed_off, measured
 from scaler.policy import POLICIES, Desired, Measured
+from scaler.roll import Spare, first_step, held, is_rolling, next_step, version_to_launch, words_of
 from scaler.roster import Roster, roster_of
 from scaler.scale_in import ScaleIn, commits, no_surplus, scale_in
 from scaler.state import Backlog, Decision, History, Limits, Node, Sample
@@ -41,17 +42,15 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
         history = backed_off(history, sample.now_s, jitter=1.0)
     learned = measured(history, sample, limits)
     need = _need(sample.backlog, roster, learned, limits, sample.now_s)
-    launches = _launches(need.missing, roster, history, limits, sample.now_s)
-    if need.missing > 0 or need.reverts:
-        leaving = ScaleIn((), no_surplus(history))
-    else:
-        leaving = scale_in(roster.taking, need.desired.nodes, history, limits, sample.now_s)
+    history = held(history, roster, there=need.there + len(need.reverts), missing=need.missing)
+    leaving, surge = _leaving(sample.backlog, roster, learned, history, limits, need=need, now_s=sample.now_s)
+    launches = _launches(need.missing + surge, roster, history, limits, sample.now_s)
     # Among nodes of which none is heard, none goes before the last one's successor has come.
     held_off = bool(launches.number or history.stopped) or sample.now_s < history.launch_not_before_s
     lost = () if roster.deaf and held_off else roster.lost
     decision = Decision(
         launch=launches.number,
-        template_version=limits.template_version,
+        template_version=version_to_launch(history, roster, limits, urgent=need.urgent),
         revert=_ids(need.reverts),
         drain=leaving.drain,
         commit=commits([node for node in roster.draining if node not in need.reverts], limits, sample.now_s),
@@ -59,7 +58,29 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
         desired=need.desired.nodes,
         values=MappingProxyType(_values(sample.backlog, roster, learned, need, leaving.history)),
     )
-    return replace(decision, reason=_reason(decision, need, launches)), leaving.history
+    words = _reason(decision, need, launches, words_of(roster.outdated, history, limits))
+    return replace(decision, reason=words), leaving.history
+
+
+def _leaving(
+    backlog: Backlog, roster: Roster, learned: Measured, history: History, limits: Limits, *, need: Need, now_s: float
+) -> tuple[ScaleIn, int]:
+    """Return who is drained, and how many nodes are launched to replace others.
+
+    A burst comes first. While no node is wanted, none tries a new version.
+    """
+    if need.missing > 0 or need.reverts:
+        return ScaleIn((), no_surplus(history)), 0
+    desired = need.desired.nodes
+    leaving = scale_in(roster.taking, desired, history, limits, now_s, first=roster.outdated)
+    if not desired or not is_rolling(history, roster):
+        return leaving, 0
+    spare, room = Spare(backlog, learned, limits), _cap(history, limits, now_s)[0] - roster.total
+    if history.versions.joined:
+        step = next_step(roster, leaving.history, spare, desired=desired, now_s=now_s, room=room)
+    else:
+        step = first_step(roster, history, spare, room=room)
+    return replace(leaving, drain=step.drain or leaving.drain), step.surge
 
 
 @dataclass(frozen=True)
@@ -71,29 +92,37 @@ class Need:
         there: nodes that count as capacity, before anything is done.
         reverts: draining nodes that are to take tasks again.
         missing: nodes that are then still missing.
+        urgent: whether messages need those, and not the minimum alone.
     """
 
     desired: Desired
     there: int
     reverts: tuple[Node, ...]
     missing: int
+    urgent: bool
 
 
 def _need(backlog: Backlog, roster: Roster, learned: Measured, limits: Limits, now_s: float) -> Need:
-    """Return the need with as few reverts as fill it; a node that does not answer cannot be told to take tasks."""
+    """Return the need with as few reverts as fill it; a node that does not answer cannot be told to take tasks.
+
+    A node that drains because it is outdated is taken back for messages, and not for the minimum alone.
+    """
     policy = POLICIES[limits.policy]
     capacity = roster.capacity(now_s, learned.boot_s)
     # The latest to drain has the longest way still to go.
     revertible = sorted(
-        (node for node in roster.draining if node.report is not None), key=lambda node: (-node.since_s, node.id)
+        (node for node in roster.draining if node.report is not None),
+        key=lambda node: (node.id in roster.outdated, -node.since_s, node.id),
     )
     for number in range(len(revertible) + 1):
         with_reverts = replace(capacity, ready=capacity.ready + number)
         desired = policy(backlog, with_reverts, learned, limits)
         missing = desired.nodes - with_reverts.nodes
-        if missing <= 0:
+        urgent = policy(backlog, with_reverts, learned, replace(limits, min_nodes=0)).nodes > with_reverts.nodes
+        next_is_outdated = number < len(revertible) and revertible[number].id in roster.outdated
+        if missing <= 0 or (next_is_outdated and not urgent):
             break
-    return Need(desired, capacity.nodes, tuple(revertible[:number]), max(0, missing))
+    return Need(desired, capacity.nodes, tuple(revertible[:number]), max(0, missing), urgent)
 
 
 @dataclass(frozen=True)
@@ -112,9 +141,7 @@ def _launches(missing: int, roster: Roster, history: History, limits: Limits, no
     if now_s < history.launch_not_before_s:
         wait_s = history.launch_not_before_s - now_s
         return Launches(0, f"after {history.launch_failures} failed launches in a row the next is in {wait_s:.0f} s")
-    cap, whose = limits.max_nodes, "cap"
-    if history.lowered_cap is not None and history.lowered_cap < cap and now_s < history.lowered_cap_until_s:
-        cap, whose = history.lowered_cap, "account's limit"
+    cap, whose = _cap(history, limits, now_s)
     bounds = [
         (missing, ""),
         (limits.max_launches_per_tick, f"at most {limits.max_launches_per_tick} at a time"),
@@ -126,7 +153,15 @@ def _launches(missing: int, roster: Roster, history: History, limits: Limits, no
     return Launches(max(0, number), bound)
 
 
-def _reason(decision: Decision, need: Need, launches: Launches) -> str:
+def _cap(history: History, limits: Limits, now_s: float) -> tuple[int, str]:
+    """Return the cap on nodes, and whose it is."""
+    cap = limits.max_nodes
+    if history.lowered_cap is not None and history.lowered_cap < cap and now_s < history.lowered_cap_until_s:
+        return history.lowered_cap, "account's limit"
+    return cap, "cap"
+
+
+def _reason(decision: Decision, need: Need, launches: Launches, roll_words: str) -> str:
     actions = [
         f"{action} {', '.join(nodes)}"
         for action, nodes in (
@@ -142,7 +177,7 @@ def _reason(decision: Decision, need: Need, launches: Launches) -> str:
     if launches.bound:
         actions.append(f"launch no more: {launches.bound}" if decision.launch else f"launch none: {launches.bound}")
     found = f"{need.desired.reason}: {need.desired.nodes} desired, {need.there} there"
-    return "; ".join([found, *actions])
+    return "; ".join([found, *actions, *([roll_words] if roll_words else [])])
 
 
 def _values(backlog: Backlog, roster: Roster, learned: Measured, need: Need, history: History) -> dict[str, float]:
@@ -161,6 +196,8 @@ def _values(backlog: Backlog, roster: Roster, learned: Measured, need: Need, his
         "candidates": len(history.candidates),
         "surplus_ticks": history.surplus_ticks,
         "launch_failures": history.launch_failures,
+        "outdated": len(roster.outdated),
+        "roll_halted": history.versions.halted,
         **need.desired.values,
     }
 

@@ -13,6 +13,7 @@ from scaler.instances import LISTING_LAG_S
 from scaler.measure import after_launch, learn
 from scaler.memory import Intent, Memory
 from scaler.observe import reminders
+from scaler.roll import learn_versions
 from scaler.state import Decision, History, LaunchOutcome, Limits, Meaning, Sample
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ class Loop:
             return None
         memory = self._memory or self._recalled(now_s)
         seen = self._observer.observe(memory.launched, now_s)
-        decision, history = decide(seen.sample, learn(memory.history, seen.sample, self._last), self._limits)
+        history = learn(memory.history, seen.sample, self._last)
+        history = learn_versions(history, seen.sample, self._last, self._limits)
+        decision, history = decide(seen.sample, history, self._limits)
         memory = replace(memory, history=history, launched=seen.unlisted)
         done, outcome = Done(), None
         # Reading took time, in which the lease may have run out.
@@ -118,7 +121,8 @@ class Loop:
     def _recalled(self, now_s: float) -> Memory:
         memory = self._store.load(now_s)
         # A person has started this scaler: what only a person could mend may be mended.
-        return replace(memory, history=replace(memory.history, stopped=""))
+        versions = replace(memory.history.versions, failures=0)
+        return replace(memory, history=replace(memory.history, stopped="", versions=versions))
 
     def _launch(
         self, memory: Memory, decision: Decision, instances: tuple[Instance, ...], now_s: float

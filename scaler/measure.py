@@ -60,30 +60,31 @@ def learn(history: History, sample: Sample, previous: Sample | None = None) -> H
     """
     if sample.nodes is None:
         return history
-    joined = _joined(sample, previous)
+    news = joined(sample, previous)
     history = _learn_tasks(history, sample.nodes)
     # Failures that come while launches are held off tell nothing new.
-    if _lost_in_boot(sample, previous) and sample.now_s >= history.launch_not_before_s:
+    if lost_in_boot(sample, previous) and sample.now_s >= history.launch_not_before_s:
         history = backed_off(history, sample.now_s, jitter=1.0)
-    if not joined:
+    if not news:
         return history
-    boots_s = (*history.boots_s, *(sample.now_s - node.launched_at_s for node in joined))
+    boots_s = (*history.boots_s, *(sample.now_s - node.launched_at_s for node in news))
     return replace(history, boots_s=boots_s[-BOOTS_KEPT:], launch_failures=0, launch_not_before_s=0.0)
 
 
-def _joined(sample: Sample, previous: Sample | None) -> list[Node]:
+def joined(sample: Sample, previous: Sample | None) -> list[Node]:
+    """Return the nodes that were booting and report now."""
     if previous is None or previous.nodes is None or sample.nodes is None:
         return []
     booting = {node.id for node in previous.nodes if node.phase is Phase.BOOTING}
     return [node for node in sample.nodes if node.id in booting and node.report is not None]
 
 
-def _lost_in_boot(sample: Sample, previous: Sample | None) -> set[str]:
+def lost_in_boot(sample: Sample, previous: Sample | None) -> list[Node]:
     """Return the nodes that were booting and are gone or going: they have failed, whoever ended them."""
     if previous is None or previous.nodes is None or sample.nodes is None:
-        return set()
-    booting = {node.id for node in previous.nodes if node.phase is Phase.BOOTING}
-    return booting - {node.id for node in sample.nodes if node.phase is not Phase.STOPPING}
+        return []
+    there = {node.id for node in sample.nodes if node.phase is not Phase.STOPPING}
+    return [node for node in previous.nodes if node.phase is Phase.BOOTING and node.id not in there]
 
 
 def _learn_tasks(history: History, nodes: tuple[Node, ...]) -> History:
@@ -149,4 +150,9 @@ def alarms(history: History, now_s: float) -> tuple[str, ...]:
         lines.append(f"the account's limit allows {history.lowered_cap} nodes; ask AWS for more or lower MAX_NODES")
     if history.launch_failures >= ALARM_FAILURES:
         lines.append(f"{history.launch_failures} launches in a row failed, or their nodes never joined")
+    if history.versions.halted:
+        lines.append(
+            f"the roll to version {history.versions.wanted} is halted: {history.versions.failures} of its nodes never "
+            "joined; set another LAUNCH_TEMPLATE_VERSION, or mend it and restart the scaler"
+        )
     return tuple(lines)

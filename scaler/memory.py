@@ -61,7 +61,8 @@ def to_json(memory: Memory) -> bytes:
         "version": VERSION,
         "history": {
             name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(memory.history).items()
-        },
+        }
+        | {"versions": asdict(memory.history.versions)},
         "launched": dict(memory.launched),
         "intent": asdict(memory.intent) if memory.intent else None,
     }

@@ -37,6 +37,8 @@ class Metrics:
         self._errors = self._counter("errors", "actions that failed, by action", "action")
         self._refusals = self._counter("refusals", "launches that EC2 refused, by meaning", "meaning")
         self._alarms = self._gauge("alarms", "things that a person should look at")
+        self._outdated = self._gauge("outdated_nodes", "nodes of another launch template version than is wanted")
+        self._halted = self._gauge("roll_halted", "1 if nodes of the wanted version do not join and old ones are kept")
         self._cost = self._counter("estimated_cost_usd", "node hours times the price of a node")
         for action in ("launch", "revert", "drain", "commit", "replace"):
             self._actions.labels(action)
@@ -52,6 +54,7 @@ class Metrics:
         self._observe(tick.sample)
         self._decided(tick.decision)
         self._alarms.set(alarms)
+        self._halted.set(tick.history.versions.halted)
         for action, nodes in tick.done.nodes.items():
             self._actions.labels(action).inc(len(nodes))
         for action in tick.done.failures:
@@ -77,6 +80,7 @@ class Metrics:
     def _decided(self, decision: Decision) -> None:
         if decision.desired is not None:
             self._desired.set(decision.desired)
+            self._outdated.set(decision.values["outdated"])
         if decision.held:
             self._held.inc()
         for name, value in decision.values.items():

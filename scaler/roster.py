@@ -19,6 +19,8 @@ class Roster:
         draining: nodes that were told to take no more.
         lost: nodes past a deadline, to be replaced.
         never_joined: whether there is one among those that never gave a report.
+        outdated: ids of nodes that were launched from another version than is wanted, and do not stop yet.
+        making_room: how many of those drain or power off.
         deaf: whether it is rather the control channel that fails than all of the silent nodes.
         total: all nodes, those included that stop or are silent: what counts against the cap.
     """
@@ -28,6 +30,8 @@ class Roster:
     draining: tuple[Node, ...]
     lost: tuple[Node, ...]
     never_joined: bool
+    outdated: frozenset[str]
+    making_room: int
     deaf: bool
     total: int
 
@@ -64,6 +68,7 @@ def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
         oldest_first = sorted(silent_lost, key=lambda node: (node.since_s, node.id))
         # One that stops still takes the place of its successor.
         silent_lost = [] if booting or by_phase[Phase.STOPPING] else oldest_first[:1]
+    outdated = [node for node in nodes if node.phase is not Phase.STOPPING and is_outdated(node, limits)]
     taking = [node for node in by_phase[Phase.READY] if node.report is None or node.report.consuming]
     return Roster(
         taking=(*taking, *(node for node in silent if deaf and node not in silent_lost)),
@@ -71,6 +76,14 @@ def roster_of(nodes: Sequence[Node], now_s: float, limits: Limits) -> Roster:
         draining=tuple(by_phase[Phase.DRAINING]),
         lost=(*never_joined, *silent_lost, *not_off),
         never_joined=bool(never_joined),
+        outdated=frozenset(node.id for node in outdated),
+        making_room=sum(node.phase in {Phase.DRAINING, Phase.COMMITTED} for node in outdated),
         deaf=deaf,
         total=len(nodes),
     )
+
+
+def is_outdated(node: Node, limits: Limits) -> bool:
+    """Return whether a node was launched from another version than is wanted; what is not known is not outdated."""
+    wanted = limits.template_version
+    return wanted.isdecimal() and node.template_version is not None and node.template_version != wanted

@@ -24,8 +24,16 @@ class ScaleIn:
     history: History
 
 
-def scale_in(taking: Sequence[Node], desired: int, history: History, limits: Limits, now_s: float) -> ScaleIn:
-    """Return which of the nodes that take tasks are to stop that, longest idle first.
+def scale_in(
+    taking: Sequence[Node],
+    desired: int,
+    history: History,
+    limits: Limits,
+    now_s: float,
+    *,
+    first: Collection[str] = frozenset(),
+) -> ScaleIn:
+    """Return which of the nodes that take tasks are to stop that: those in `first`, and then the longest idle.
 
     A node that boots is no reason to drain one that works: only nodes that report make a surplus. One is a candidate
     for at least one tick before it is drained, so every drain was found right twice.
@@ -41,7 +49,10 @@ def scale_in(taking: Sequence[Node], desired: int, history: History, limits: Lim
     steady = now_s - since_s >= STEADY * limits.idle_s
     eligible: Collection[str] = idle if steady else long_idle
     candidates = {node: history.candidates.get(node, now_s) for node in eligible if ticks >= limits.surplus_ticks}
-    ripe = sorted((node for node, when_s in candidates.items() if when_s < now_s), key=lambda node: (-idle[node], node))
+    ripe = sorted(
+        (node for node, when_s in candidates.items() if when_s < now_s),
+        key=lambda node: (node not in first, -idle[node], node),
+    )
     # Of nodes that had a task lately one at a time leaves: the others must show first that they can do without it.
     drain = [node for node in ripe if node in long_idle][:surplus] or ripe[:1]
     history = replace(history, candidates=MappingProxyType(candidates), surplus_ticks=ticks, surplus_since_s=since_s)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaler.state import DEFAULT_VERSION
+
 # The traces in scaler/traces/.
 TRACE_NAMES = ("bursts", "steady", "burst-416")
 
@@ -24,6 +26,8 @@ class Scenario:
         missing: the share of ticks at which the counts cannot be read.
         refused: the share of launches that EC2 refuses for want of capacity.
         never_join: the share of nodes that never join.
+        roll_at_s: when the launch template's version that is wanted changes from 1 to 2; None if it does not.
+        broken_version: the version whose nodes never join; empty if there is none.
         seed: of everything that happens at random.
     """
 
@@ -38,7 +42,15 @@ class Scenario:
     missing: float = 0.0
     refused: float = 0.0
     never_join: float = 0.0
+    roll_at_s: float | None = None
+    broken_version: str = ""
     seed: int = 4
+
+    def version_at(self, now_s: float) -> str:
+        """Return the version that is wanted then."""
+        if self.roll_at_s is None:
+            return DEFAULT_VERSION
+        return "1" if now_s < self.roll_at_s else "2"
 
     @property
     def ticks_per_task(self) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaler.arrivals import Counts
 from scaler.measure import after_launch, learn
+from scaler.roll import learn_versions
 from scaler.scenario import Scenario
 from scaler.simulated_fleet import COMMITTED, DRAINING, HOUR_S, TAKING, SimulatedFleet
 from scaler.state import Backlog, Decision, History, LaunchOutcome, Limits, Meaning, Sample
@@ -50,6 +51,9 @@ class Run:
         interrupted: tasks that a node was killed under; each of them ran again and waited twice.
         left: tasks that had not begun when the watching ended.
         held: ticks at which nothing could be decided.
+        roll_s: seconds from a new version of the launch template to the end of the last node of another; None if there
+            was none, or it was not reached.
+        rolled: nodes that were there when it came.
         series: what is drawn.
     """
 
@@ -62,6 +66,8 @@ class Run:
     interrupted: int
     left: int
     held: int
+    roll_s: float | None
+    rolled: int
     series: Series = field(repr=False)
 
 
@@ -151,6 +157,8 @@ def simulate(name: str, decide: Decide, arrivals: Counts, limits: Limits, scenar
         interrupted=world.fleet.interrupted,
         left=world.queue.visible + world.queue.hidden,
         held=world.held,
+        roll_s=world.roll_s,
+        rolled=world.rolled,
         series=Series(*columns),
     )
 
@@ -166,6 +174,8 @@ class _World:
         self._history = History()
         self._previous: Sample | None = None
         self.held = 0
+        self.roll_s: float | None = None
+        self.rolled = 0
 
     def tick(self, tick: int, arriving: int) -> tuple[float, int, int, int, float]:
         """Decide, act, and let the tick pass."""
@@ -173,15 +183,26 @@ class _World:
         self.fleet.advance(now_s)
         self.queue.come_back(now_s)
         sample = Sample(now_s, self._counts(), self.fleet.nodes(now_s))
+        limits = replace(self._limits, template_version=self._scenario.version_at(now_s))
         self._history = learn(self._history, sample, self._previous)
-        decision, self._history = self._decide(sample, self._history, self._limits)
+        self._history = learn_versions(self._history, sample, self._previous, limits)
+        decision, self._history = self._decide(sample, self._history, limits)
         self._previous = sample
+        self._watch_roll(sample)
         self._act(decision, now_s)
         middle_s = now_s + self._scenario.tick_s / 2
         self.queue.add(arriving, middle_s)
         started = self.fleet.work(self.queue.visible, tick)
         wait_s = self.queue.take(started, middle_s) if started else math.nan
         return now_s, self.queue.visible + self.fleet.in_flight, self.fleet.count, self.fleet.taking, wait_s
+
+    def _watch_roll(self, sample: Sample) -> None:
+        roll_at_s = self._scenario.roll_at_s
+        if roll_at_s is None or sample.now_s < roll_at_s or self.roll_s is not None:
+            return
+        outdated = sum(node.template_version != "2" for node in sample.nodes or ())
+        self.rolled = max(self.rolled, outdated)
+        self.roll_s = None if outdated else sample.now_s - roll_at_s
 
     def _counts(self) -> Backlog | None:
         scenario = self._scenario
@@ -201,14 +222,14 @@ class _World:
         if decision.replace:
             self.queue.hide(self.fleet.kill(decision.replace, now_s), now_s + self._scenario.visibility_s)
         if decision.launch:
-            self._launch(decision.launch, now_s)
+            self._launch(decision.launch, decision.template_version, now_s)
 
-    def _launch(self, number: int, now_s: float) -> None:
+    def _launch(self, number: int, version: str, now_s: float) -> None:
         before = self.fleet.count
         if self._scenario.refused and self._rng.random() < self._scenario.refused:
             outcome = LaunchOutcome(number, (), ((Meaning.NO_CAPACITY, "simulated"),))
         else:
-            outcome = LaunchOutcome(number, self.fleet.launch(number, now_s))
+            outcome = LaunchOutcome(number, self.fleet.launch(number, now_s, version))
         self._history = after_launch(
             self._history, outcome, now_s=now_s, nodes=before, jitter=float(self._rng.random())
         )

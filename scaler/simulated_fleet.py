@@ -22,7 +22,7 @@ class SimulatedFleet:
     def __init__(self, places: int, scenario: Scenario, rng: np.random.Generator) -> None:
         self._scenario = scenario
         self._rng = rng
-        self._ids = [""] * places
+        self._ids, self._versions = [""] * places, [""] * places
         self._places: dict[str, int] = {}
         self._state = np.zeros(places, dtype=np.int8)
         self._launched_s, self._since_s, self._idle_since_s = (np.zeros(places) for _ in range(3))
@@ -105,24 +105,34 @@ class SimulatedFleet:
                 idle = 0.0 if active[place] else idle_s[place]
                 done = tasks[place]
                 report = WorkerReport(slots, active[place], 0, idle, state == TAKING, done, done * task_s)
-            seen.append(Node(node, PHASES[state], launched_s[place], since_s[place], report))
+            seen.append(
+                Node(
+                    node,
+                    PHASES[state],
+                    launched_s[place],
+                    since_s[place],
+                    report,
+                    template_version=self._versions[place],
+                )
+            )
         return tuple(seen)
 
-    def launch(self, number: int, now_s: float) -> tuple[str, ...]:
-        """Launch nodes and return their ids."""
+    def launch(self, number: int, now_s: float, version: str) -> tuple[str, ...]:
+        """Launch nodes from a version of the launch template and return their ids."""
         free = np.flatnonzero(self._state == GONE)[:number]
-        return tuple(self._launch(int(place), now_s) for place in free)
+        return tuple(self._launch(int(place), now_s, version) for place in free)
 
-    def _launch(self, place: int, now_s: float) -> str:
+    def _launch(self, place: int, now_s: float, version: str) -> str:
         scenario = self._scenario
         node = f"i-{self._serial:06d}"
         self._serial += 1
         self.launches += 1
-        self._ids[place], self._places[node] = node, place
+        self._ids[place], self._places[node], self._versions[place] = node, place, version
         self._state[place] = BOOTING
         self._launched_s[place] = self._since_s[place] = now_s
         boot_s = scenario.boot_s * (1 + scenario.boot_spread * self._rng.uniform(-1, 1))
-        self._until_s[place] = np.inf if self._rng.random() < scenario.never_join else now_s + boot_s
+        never = self._rng.random() < scenario.never_join or version == scenario.broken_version
+        self._until_s[place] = np.inf if never else now_s + boot_s
         self._tasks[place] = 0
         return node
 

@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 # EC2's name of whichever version is the launch template's default at that moment.
 DEFAULT_VERSION = "$Default"
+# So many nodes of a version that are lost in their boot, none joining between them, are not chance any more.
+HALT_FAILURES = 3
 
 
 class Phase(StrEnum):
@@ -140,6 +142,31 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Versions:
+    """What is known of the launch template's versions.
+
+    Attributes:
+        wanted: the number that the rest is about.
+        joined: whether a node of it has ever reported.
+        failures: nodes of it that were lost in their boot since the last one joined.
+        fallback: the version that worked before, as long as the roll is not done: empty if it has no number, None if
+            there is none.
+        hold: nodes that a roll leaves as many of, those that boot included; None while there is none.
+    """
+
+    wanted: str = ""
+    joined: bool = False
+    failures: int = 0
+    fallback: str | None = None
+    hold: int | None = None
+
+    @property
+    def halted(self) -> bool:
+        """Whether too many nodes of the wanted version were lost in their boot while there was another to keep."""
+        return self.failures >= HALT_FAILURES and self.fallback is not None
+
+
+@dataclass(frozen=True)
 class History:
     """What a decision needs to know of the past. All of it can be lost: that costs time, never a node or a task.
 
@@ -155,6 +182,7 @@ class History:
         lowered_cap: a cap below the operator's, found by hitting an account's limit; None if there is none.
         lowered_cap_until_s: when the account's limit is tried again.
         stopped: why the scaler launches nothing any more until it is restarted; empty if it does.
+        versions: of the launch template.
     """
 
     candidates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
@@ -168,6 +196,7 @@ class History:
     lowered_cap: int | None = None
     lowered_cap_until_s: float = 0.0
     stopped: str = ""
+    versions: Versions = field(default_factory=Versions)
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from scaler.state import Node, Phase, Sample
 
-HEADINGS = ("node", "phase", "for", "age", "slots", "active", "reserved", "idle", "tasks", "type")
+HEADINGS = ("node", "phase", "for", "age", "slots", "active", "reserved", "idle", "tasks", "version", "type")
 MINUTE_S, HOUR_S = 60, 3600
 
 
-def status(sample: Sample, holder: str) -> str:
+def status(sample: Sample, holder: str, roll: str = "") -> str:
     """Return what the sample tells, in lines.
 
     Args:
         sample: what was observed now.
         holder: which scaler holds the lease; empty if none does.
+        roll: what is to be said of a new version of the nodes; empty if nothing is.
     """
     lines = [f"scaler   {holder or 'none: nobody adds or removes nodes'}", f"backlog  {_backlog(sample)}"]
+    lines += [f"roll     {roll.removeprefix('roll ')}"] if roll else []
     if sample.nodes is None:
         lines.append("nodes    not known")
     elif not sample.nodes:
@@ -47,6 +49,7 @@ def _backlog(sample: Sample) -> str:
 
 
 def _row(node: Node, now_s: float) -> tuple[str, ...]:
+    version = {None: "?", "": "-"}.get(node.template_version, node.template_version or "-")
     kind = f"{node.instance_type} {'spot' if node.spot else 'on demand'}"
     # When a node joined or fell silent only the scaler knows that has watched it; its tags tell the rest.
     told = node.phase in {Phase.DRAINING, Phase.COMMITTED}
@@ -54,9 +57,9 @@ def _row(node: Node, now_s: float) -> tuple[str, ...]:
     report = node.report
     if report is None:
         phase = "no answer" if node.phase is Phase.BOOTING else node.phase
-        return (node.id, phase, *times, *("?",) * 5, kind)
+        return (node.id, phase, *times, *("?",) * 5, version, kind)
     held = (report.slots, report.active, report.reserved)
-    return (node.id, node.phase, *times, *map(str, held), duration(report.idle_s), str(report.tasks), kind)
+    return (node.id, node.phase, *times, *map(str, held), duration(report.idle_s), str(report.tasks), version, kind)
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

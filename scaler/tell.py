@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from scaler.measure import alarms
+
 if TYPE_CHECKING:
     from scaler.loop import Tick
 
@@ -23,10 +25,12 @@ def line(tick: Tick) -> str:
         "desired": decision.desired,
         "nodes": None if sample.nodes is None else dict(sorted(Counter(node.phase for node in sample.nodes).items())),
         "launch": decision.launch,
+        "template_version": decision.template_version,
         "launched": list(outcome.launched) if outcome else [],
         "refused": [f"{meaning}: {text}" for meaning, text in outcome.refusals] if outcome else [],
         **{action: acted.get(action, []) for action in ("revert", "drain", "commit", "replace")},
         "left": list(tick.left),
+        "alarms": list(alarms(tick.history, sample.now_s)),
         "failures": [*sample.failures, *tick.done.failures.values()],
         "values": {name: round(value, 3) for name, value in decision.values.items()},
     }

@@ -9,7 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.decide import decide
-from scaler.state import Backlog, Decision, History, Limits, Node, Phase, Sample, WorkerReport
+from scaler.roster import is_outdated
+from scaler.state import (
+    DEFAULT_VERSION,
+    HALT_FAILURES,
+    Backlog,
+    Decision,
+    History,
+    Limits,
+    Node,
+    Phase,
+    Sample,
+    Versions,
+    WorkerReport,
+)
 
 NOW_S = 10_000.0
 AGES_S = st.floats(0, 2000)
@@ -35,7 +48,9 @@ def fleets(draw: Any) -> tuple[Node, ...]:
         age_s = draw(AGES_S)
         phase = draw(st.sampled_from(Phase))
         said = None if phase is Phase.BOOTING else draw(st.none() | REPORTS)
-        nodes.append(Node(f"i-{number}", phase, NOW_S - age_s, NOW_S - draw(st.floats(0, age_s)), said))
+        version = draw(st.sampled_from([None, "", "1", "2"]))
+        since_s = NOW_S - draw(st.floats(0, age_s))
+        nodes.append(Node(f"i-{number}", phase, NOW_S - age_s, since_s, said, template_version=version))
     return tuple(nodes)
 
 
@@ -52,12 +67,20 @@ HISTORIES = st.builds(
     lowered_cap=st.none() | st.integers(0, 12),
     lowered_cap_until_s=st.floats(NOW_S - 99, NOW_S + 99),
     stopped=st.sampled_from(["", "EC2 forbids launches"]),
+    versions=st.builds(
+        Versions,
+        wanted=st.just("2"),
+        joined=st.booleans(),
+        failures=st.integers(0, 4),
+        fallback=st.sampled_from([None, "", "1"]),
+        hold=st.none() | st.integers(0, 20),
+    ),
 )
 
 
 @st.composite
-def some_limits(draw: Any) -> Limits:
-    """Any limits that are consistent."""
+def some_limits(draw: Any, versions: tuple[str, ...] = (DEFAULT_VERSION,)) -> Limits:
+    """Any limits that are consistent; without a roll, if no version is given."""
     least = draw(st.integers(0, 5))
     return Limits(
         policy=draw(st.sampled_from(["drain_time", "load_factor"])),
@@ -66,7 +89,12 @@ def some_limits(draw: Any) -> Limits:
         max_launches_per_tick=draw(st.integers(1, 10)),
         target_drain_s=draw(st.floats(1, 900)),
         surplus_ticks=draw(st.integers(1, 4)),
+        template_version=draw(st.sampled_from(versions)),
     )
+
+
+ANY_LIMITS = some_limits((DEFAULT_VERSION, "2"))
+ROLLS = some_limits(("2",))
 
 
 def gone_from(decision: Decision) -> set[str]:
@@ -80,7 +108,7 @@ def acts(decision: Decision) -> tuple[object, ...]:
     return (decision.launch, decision.revert, decision.drain, decision.commit, decision.replace)
 
 
-@given(SAMPLES, HISTORIES, some_limits())
+@given(SAMPLES, HISTORIES, ANY_LIMITS)
 def test_never_above_the_cap(sample: Sample, history: History, limits: Limits) -> None:
     """A launch never takes the count of all nodes beyond the cap, nor beyond the account's limit, nor a tick's bound."""
     decision, _ = decide(sample, history, limits)
@@ -105,16 +133,16 @@ def test_never_below_the_minimum(sample: Sample, history: History, limits: Limit
         assert len(set(taking) - set(decision.drain)) >= max(limits.min_nodes, decision.desired)
 
 
-@given(SAMPLES, HISTORIES, some_limits())
+@given(SAMPLES, HISTORIES, ANY_LIMITS)
 def test_never_a_busy_or_unknown_node(sample: Sample, history: History, limits: Limits) -> None:
-    """Only a node whose report of this very tick says that it holds no task is drained or committed."""
+    """Only a node that says at this very tick that it holds no task is committed; or drained, if it is not outdated."""
     decision, _ = decide(sample, history, limits)
     assert sample.nodes is not None
     nodes = {node.id: node for node in sample.nodes}
     for node in gone_from(decision):
         report = nodes[node].report
         assert report is not None
-        assert report.idle
+        assert report.idle or (node in decision.drain and is_outdated(nodes[node], limits))
         assert report.consuming == (node in decision.drain)
     for node in decision.replace:
         assert nodes[node].phase in {Phase.BOOTING, Phase.SILENT, Phase.COMMITTED}
@@ -144,7 +172,7 @@ def test_monotone_in_backlog(
     assert more.desired >= less.desired or len(more.revert) > len(less.revert)
 
 
-@given(SAMPLES, HISTORIES, some_limits())
+@given(SAMPLES, HISTORIES, ANY_LIMITS)
 def test_idempotent_on_an_unchanged_sample(sample: Sample, history: History, limits: Limits) -> None:
     """Deciding again on the same sample, with the history that came of it, decides the same."""
     first, after = decide(sample, history, limits)
@@ -153,7 +181,7 @@ def test_idempotent_on_an_unchanged_sample(sample: Sample, history: History, lim
 
 
 @settings(max_examples=200)
-@given(SAMPLES, HISTORIES, some_limits())
+@given(SAMPLES, HISTORIES, ANY_LIMITS)
 def test_what_was_done_is_not_done_again(sample: Sample, history: History, limits: Limits) -> None:
     """Once launches are listed as booting and reverts as ready, the same backlog asks for no more than the rest."""
     first, after = decide(sample, history, limits)
@@ -170,8 +198,47 @@ def test_what_was_done_is_not_done_again(sample: Sample, history: History, limit
     assert not set(second.revert) & set(first.revert)
 
 
-@given(SAMPLES, HISTORIES, some_limits(), st.sampled_from(["backlog", "nodes"]))
+@given(SAMPLES, HISTORIES, ANY_LIMITS, st.sampled_from(["backlog", "nodes"]))
 def test_unknown_changes_nothing(sample: Sample, history: History, limits: Limits, part: str) -> None:
     """A sample that lacks a part leads to no action and leaves the history as it was."""
     decision, after = decide(replace(sample, **{part: None}), history, limits)  # type: ignore[arg-type] # one of two fields
     assert (acts(decision), decision.held, after) == ((0, (), (), (), ()), True, history)
+
+
+@given(SAMPLES, HISTORIES, ROLLS)
+def test_what_a_roll_drains_is_not_asked_back(sample: Sample, history: History, limits: Limits) -> None:
+    """Once the drained nodes drain, the same backlog takes none of them back, and no message needs another."""
+    first, after = decide(sample, history, limits)
+    assert sample.nodes is not None
+    nodes = tuple(
+        replace(node, phase=Phase.DRAINING, since_s=NOW_S, report=replace(node.report, consuming=False))
+        if node.id in first.drain and node.report is not None
+        else node
+        for node in sample.nodes
+    )
+    second, _ = decide(replace(sample, nodes=nodes), after, replace(limits, min_nodes=0))
+    if first.drain:
+        assert not set(first.drain) & set(second.revert)
+        assert second.values["missing"] == 0
+
+
+@given(SAMPLES, HISTORIES, ROLLS)
+def test_a_roll_is_gradual(sample: Sample, history: History, limits: Limits) -> None:
+    """Beyond what scale-in takes, one old node or a quarter of the nodes goes at a time, and as many more come."""
+    decision, _ = decide(sample, history, limits)
+    without, _ = decide(sample, history, replace(limits, template_version=DEFAULT_VERSION))
+    share = max(1, int(0.25 * decision.values["taking"]))
+    assert len(decision.drain) <= max(share, len(without.drain))
+    assert decision.launch <= without.launch + share
+    assert decision.replace == without.replace
+
+
+@given(SAMPLES, HISTORIES, ROLLS)
+def test_a_halted_roll_moves_nothing(sample: Sample, history: History, limits: Limits) -> None:
+    """When the new version does not work, the same is done as if there were none."""
+    history = replace(history, versions=replace(history.versions, failures=HALT_FAILURES, fallback="1"))
+    decision, _ = decide(sample, history, limits)
+    without, _ = decide(sample, history, replace(limits, template_version=DEFAULT_VERSION))
+    assert decision.drain == without.drain
+    assert decision.launch == without.launch
+    assert decision.template_version == "1"
