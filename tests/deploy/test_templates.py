@@ -39,6 +39,7 @@ OF_SQS = {
 }
 WATCH = FOLDER / "watch.yaml"
 DOCUMENT = FOLDER.parent.parent / "docs" / "templates.md"
+GUIDE = DOCUMENT.with_name("operations.md")
 OWN = "Classifier/${Deployment}"
 
 
@@ -184,6 +185,16 @@ def test_each_alarm_tells_somebody() -> None:
     for name, alarm in resources(WATCH, "AWS::CloudWatch::Alarm").items():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}], name
         assert len(alarm["AlarmDescription"].split()) > 5, name
+
+
+def test_the_operators_guide_says_what_to_do_at_each_alarm() -> None:
+    """Its table has a row for each, and for no other."""
+    names = {
+        alarm["AlarmName"]["Fn::Sub"].removeprefix("${Deployment}-")
+        for alarm in resources(WATCH, "AWS::CloudWatch::Alarm").values()
+    }
+    section = GUIDE.read_text().partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z-]+)` ", section, re.MULTILINE)) == names
 
 
 def test_alarms_look_at_metrics_that_exist() -> None:
