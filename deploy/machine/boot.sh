@@ -104,11 +104,10 @@ start_log_agent() {
 # Ends here if a setting is wrong.
 write_settings() {
   local unit="$root/etc/systemd/system/classifier-node.service.d"
-  (cd "$release" && "$venv/bin/python" -m deploy.machine.settings "$1") >"$etc/settings.env"
-  chmod 600 "$etc/settings.env"
+  (cd "$release" && "$venv/bin/python" -m deploy.machine.settings "$1" "$etc")
   if [ "$1" = node ]; then
     mkdir -p "$unit"
-    (cd "$release" && "$venv/bin/python" -m deploy.machine.settings stop) >"$unit/stop.conf"
+    install --mode=644 "$etc/stop.conf" "$unit/stop.conf"
   fi
   systemctl daemon-reload
 }

@@ -1,4 +1,4 @@
-"""Writes what a machine's units read, from the settings that UserData exports: `python -m deploy.machine.settings node`.
+"""Writes what a machine's units read, from the settings that UserData exports: `python -m deploy.machine.settings node DIR`.
 
 A setting that is wrong ends the boot here, with one line that names it. Secrets are no settings: `secrets.sh`.
 """
@@ -8,18 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
-from scaler.settings import ScalerSettings
 from tasks.environment import EnvironmentSettings, SettingsError
-from tasks.node.__main__ import STOP_MARGIN_S
-from tasks.node.settings import NodeSettings
+from tasks.node.settings import STOP_MARGIN_S, NodeSettings
 from tasks.settings import Settings
-from webapp.settings import WebSettings
 
-KINDS: Mapping[str, tuple[type[EnvironmentSettings], ...]] = {
-    "node": (Settings, NodeSettings),
-    "web": (Settings, ScalerSettings, WebSettings),
-}
 # Each machine's metadata and each unit say these.
 OF_THE_MACHINE = {"INSTANCE_ID", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "POWER_OFF_COMMAND"}
 # A machine that has just started waits for its role's keys. Without the first, a worker's output comes in lumps.
@@ -31,6 +25,7 @@ ALWAYS = {
 }
 # The app is behind the nginx of its own machine.
 BEHIND_NGINX = {"WEB_PROXIES": "1", "FLOWER_URL": "/flower/"}
+OWNER_ALONE = 0o600
 # The agent kills what does not end in time; systemd ends the agent only if it fails to.
 STOP_SPARE_S = 15
 
@@ -42,7 +37,7 @@ def settings_file(kind: str, environ: Mapping[str, str]) -> str:
         SettingsError: a setting is wrong.
     """
     environ = {**environ, **(BEHIND_NGINX if kind == "web" else {})}
-    settings = [known.from_env(environ) for known in KINDS[kind]]
+    settings = [known.from_env(environ) for known in _kinds(kind)]
     names = {str(field.alias) for known in settings for field in type(known).model_fields.values()} - OF_THE_MACHINE
     given = {name: environ[name] for name in sorted(names) if environ.get(name)} | ALWAYS
     return "".join(f"{name}={quoted(value)}\n" for name, value in given.items())
@@ -72,16 +67,28 @@ def quoted(value: str) -> str:
     return '"' + "".join(f"\\{sign}" if sign in '\\"$`' else sign for sign in value) + '"'
 
 
-def main(arguments: list[str]) -> int:
-    """Print the file that is asked for; return the exit status."""
+def _kinds(kind: str) -> tuple[type[EnvironmentSettings], ...]:
+    if kind == "node":
+        return Settings, NodeSettings
+    # A node's boot waits for nothing that it does not need.
+    from scaler.settings import ScalerSettings
+    from webapp.settings import WebSettings
+
+    return Settings, ScalerSettings, WebSettings
+
+
+def main(kind: str, folder: Path) -> int:
+    """Write `settings.env`, and the units' `stop.conf`, into `folder`; return the exit status."""
     try:
-        (what,) = arguments
-        sys.stdout.write(stop_file(os.environ) if what == "stop" else settings_file(what, os.environ))
+        texts = {"settings.env": settings_file(kind, os.environ), "stop.conf": stop_file(os.environ)}
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    for name, text in texts.items():
+        (folder / name).touch(mode=OWNER_ALONE)
+        (folder / name).write_text(text)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

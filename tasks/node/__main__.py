@@ -14,12 +14,9 @@ from tasks.node.agent import Agent
 from tasks.node.cloud import Cloud
 from tasks.node.imds import Metadata, MetadataError
 from tasks.node.judge import Ending, Limits
-from tasks.node.settings import NodeSettings
+from tasks.node.settings import STOP_MARGIN_S, NodeSettings
 from tasks.node.workers import WorkerProcesses, worker_command
 from tasks.settings import Settings
-
-# What a worker needs at most to end beside its longest task: its open poll, and what it gives back.
-STOP_MARGIN_S = 30.0
 
 log = logging.getLogger("tasks.node")
 

@@ -9,6 +9,8 @@ from tasks.environment import EnvironmentSettings
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 METADATA_URL = "http://169.254.169.254"
 AWS_POWER_OFF_COMMAND = "sudo shutdown -h now"
+# What a worker needs at most to end beside its longest task: its open poll, and what it gives back.
+STOP_MARGIN_S = 30.0
 
 
 class NodeSettings(EnvironmentSettings):
