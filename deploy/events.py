@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -40,13 +40,14 @@ class Follower:
     console: Console
     _seen: set[str] = field(default_factory=set)
     _failures: list[str] = field(default_factory=list)
-    _begin: datetime = field(default_factory=lambda: datetime.min.replace(tzinfo=UTC))
+    _since: datetime = field(default_factory=lambda: datetime.min.replace(tzinfo=UTC))
+    _begun: bool = False
 
     def start(self) -> None:
         """Leave out what has happened by now."""
-        known = list(self._events(self.stack_id))
-        self._seen = {event["EventId"] for event in known}
-        self._begin = max((event["Timestamp"] for event in known), default=self._begin)
+        page = self.cloudformation.describe_stack_events(StackName=self.stack_id)["StackEvents"]
+        self._since = max((event["Timestamp"] for event in page), default=self._since)
+        self._seen = {event["EventId"] for event in page}
 
     def wait(self) -> str:
         """Tell events until CloudFormation is done; return the stack's status.
@@ -56,13 +57,15 @@ class Follower:
         """
         end_s, waits_s = time.monotonic() + DEADLINE_S, pauses()
         while True:
-            status = self._status()
             self._tell_new()
-            if not status.endswith("_IN_PROGRESS"):
+            status = self._status()
+            # Until the first event the status is the one from before.
+            if self._begun and not status.endswith("_IN_PROGRESS"):
                 break
             if time.monotonic() > end_s:
                 raise DeployError(f"CloudFormation still works after {DEADLINE_S / 60:.0f} minutes ({status})")
             time.sleep(next(waits_s))
+        self._tell_new()
         if status not in DONE:
             raise DeployError(f"the stack is {status}: {why(self._failures)}")
         return status
@@ -81,9 +84,10 @@ class Follower:
                 if event.get("ResourceType") == STACK and nested.startswith("arn:") and nested not in paths:
                     paths[nested] = f"{paths[stack]}{event['LogicalResourceId']}/"
                     pending.append(nested)
-                if event["EventId"] not in self._seen and event["Timestamp"] >= self._begin:
+                if event["EventId"] not in self._seen:
                     found.append(event)
         for event in sorted(found, key=lambda entry: entry["Timestamp"]):
+            self._begun = True
             self._seen.add(event["EventId"])
             # What a nested stack says of itself its parent says, too.
             if event.get("PhysicalResourceId") != event["StackId"] or event["StackId"] == self.stack_id:
@@ -96,10 +100,14 @@ class Follower:
         if status.endswith("_FAILED"):
             self._failures.append(f"{name}: {reason}" if reason else name)
 
-    def _events(self, stack: str) -> Iterable[StackEventTypeDef]:
+    def _events(self, stack: str) -> Iterator[StackEventTypeDef]:
+        """Return a stack's events, the latest first, as far back as the start; a long history is not read."""
         try:
             for page in self.cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack):
-                yield from page["StackEvents"]
+                for event in page["StackEvents"]:
+                    if event["Timestamp"] < self._since:
+                        return
+                    yield event
         except ClientError as error:
             # A nested stack's first event can come before the stack can be asked.
             if stack == self.stack_id or error.response["Error"]["Code"] != "ValidationError":

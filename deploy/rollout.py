@@ -81,7 +81,7 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
     bucket = order.artifact_bucket or (stack.parameters.get(ARTIFACT_BUCKET, "") if stack else "") or bucket_name(aws)
     given |= {ARTIFACT_BUCKET: bucket, TEMPLATE_PREFIX: templates.prefix}
     if stack is None:
-        given.setdefault(DEPLOYMENT, order.stack)
+        _check_names_are_free(aws, given.setdefault(DEPLOYMENT, order.stack))
     elif given.get(DEPLOYMENT, stack.parameters.get(DEPLOYMENT)) != stack.parameters.get(DEPLOYMENT):
         raise DeployError(f"Deployment cannot be changed: all names begin with it; deploy a stack beside {order.stack}")
     # What CloudFormation would refuse is refused before anything is uploaded.
@@ -122,6 +122,13 @@ def _updatable(aws: Aws, name: str) -> stacks.DeployedStack | None:
     if stack.status.endswith("_IN_PROGRESS"):
         raise DeployError(f"stack {name} is {stack.status}: somebody is at it; wait until that is over")
     return stack
+
+
+def _check_names_are_free(aws: Aws, deployment: str) -> None:
+    # CloudFormation would find it out half way, and delete, as it goes back, what is the other stack's.
+    other = stacks.of_deployment(aws.cloudformation, deployment)
+    if other is not None:
+        raise DeployError(f"Deployment={deployment} is refused: stack {other.name} has it; give this one another")
 
 
 def _code(aws: Aws, bucket: str, order: Order, console: Console) -> str:

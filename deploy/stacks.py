@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from deploy.errors import DeployError, one_line
+from deploy.parameters import CODE_VERSION, DEPLOYMENT
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -96,6 +97,21 @@ def require(cloudformation: CloudFormationClient, name: str) -> DeployedStack:
     if stack is None:
         raise DeployError(f"there is no stack {name} in {cloudformation.meta.region_name}")
     return stack
+
+
+def of_deployment(cloudformation: CloudFormationClient, deployment: str) -> DeployedStack | None:
+    """Return the stack, not a nested one, that has given AWS's resources names with this beginning.
+
+    Raises:
+        botocore.exceptions.ClientError: CloudFormation refuses to say.
+    """
+    for page in cloudformation.get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            found = _deployed(stack)
+            is_main = DEPLOYMENT in found.parameters and CODE_VERSION in found.outputs
+            if is_main and found.parameters[DEPLOYMENT] == deployment:
+                return found
+    return None
 
 
 def _deployed(stack: StackTypeDef) -> DeployedStack:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 
 import pytest
 
 from deploy import stacks
+from deploy.artifact import artifact_key
 from local.deployed import Deployment, running_deployment
 from local.emulators import ROOT
+from scaler.instances import TAG_DEPLOYMENT
 from scaler.memory import MEMORY_KEY
 from scaler.settings import ScalerSettings
 from tasks.names import LEASE_KEY
@@ -82,6 +85,22 @@ def test_nodes_run_the_code_that_was_deployed(deployment: Deployment, photos: di
     assert not (release / "tests").exists()
 
 
+def test_an_upgrade_is_a_new_version_of_the_launch_template(deployment: Deployment) -> None:
+    """New code is a new version for the scaler to replace nodes by, and so is the code that is rolled back to."""
+    old, number = (deployment.deployed.output(name) for name in ("CodeVersion", "LaunchTemplateVersion"))
+    bucket = deployment.deployed.parameters["ArtifactBucket"]
+    deployment.aws.s3.copy_object(Bucket=bucket, Key=artifact_key("next"), CopySource=f"{bucket}/{artifact_key(old)}")
+    for step, version in enumerate(("next", old), start=1):
+        deployment.deploy("--code-version", version)
+        wanted = str(int(number) + step)
+        settings = stacks.settings(deployment.deployed, "us-east-1")
+        assert (settings["LAUNCH_TEMPLATE_VERSION"], deployment.deployed.output("CodeVersion")) == (wanted, version)
+        found = deployment.stack.ec2.describe_launch_template_versions(
+            LaunchTemplateName=settings["LAUNCH_TEMPLATE"], Versions=[wanted]
+        )["LaunchTemplateVersions"]
+        assert f"CODE_VERSION='{version}'" in b64decode(found[0]["LaunchTemplateData"]["UserData"]).decode()
+
+
 def test_outputs_are_settings(deployment: Deployment) -> None:
     """What the stack tells is what processes are run with: every name is a setting, every value is taken."""
     printed = deployment.command("settings", STACK).stdout
@@ -105,6 +124,9 @@ def test_outputs_are_settings(deployment: Deployment) -> None:
             ["deploy", STACK, "MaxNods=1"], "error: MaxNods is no parameter; did you mean MaxNodes?", id="typo"
         ),
         pytest.param(["deploy", STACK, "Deployment=x"], "error: Deployment cannot be changed", id="other names"),
+        pytest.param(
+            ["deploy", "new", *NEW, f"Deployment={STACK}"], f"error: Deployment={STACK} is refused", id="taken"
+        ),
         pytest.param(["deploy", "no_name", *NEW], "error: STACK='no_name' is refused", id="stack's name"),
         pytest.param(
             ["deploy", STACK, "--code-version", "gone"], "error: s3://classifier-artifacts-", id="no such code"
@@ -134,20 +156,25 @@ def test_a_preview_changes_nothing(deployment: Deployment) -> None:
 
 
 def test_a_failure_is_told_by_its_cause_and_taken_back(deployment: Deployment) -> None:
-    """A stack that CloudFormation cannot make says what stood in its way; destroying it harms nobody else's."""
-    done = deployment.command("deploy", "twin", *NEW, f"Deployment={STACK}", "--yes")
+    """A stack that CloudFormation cannot make says what stood in its way; it can be destroyed, and nothing else goes."""
+    bucket = "gone-input-000000000000-us-east-1"
+    deployment.aws.s3.create_bucket(Bucket=bucket)
+    done = deployment.command("deploy", "gone", *NEW, "--yes")
     assert "ROLLBACK_COMPLETE: Storage: " in words_of(done)
     assert "already exists" in words_of(done)
-    done = deployment.command("destroy", "twin", "--yes")
+    assert words_of(deployment.command("deploy", "gone", *NEW)).endswith("destroy it, then deploy anew")
+    node = launch(deployment, "gone")
+    done = deployment.command("destroy", "gone", "--yes")
     assert done.returncode == 0, done.stderr
-    assert deployment.deployed.status.endswith("_COMPLETE")
-    assert deployment.aws.s3.head_bucket(Bucket=deployment.deployed.output("InputBucket"))
+    assert state_of(deployment, node) == "running"
+    deployment.aws.s3.delete_bucket(Bucket=bucket)
 
 
 def test_destroy_loses_nothing_by_accident(deployment: Deployment) -> None:
     """A stack with photos is not destroyed unless that is asked for; then all goes, left-over inboxes included."""
     bucket = deploy_another(deployment).output("InputBucket")
     deployment.aws.s3.put_object(Bucket=bucket, Key="photo", Body=b"1")
+    node = launch(deployment, "gone")
     deployment.aws.sqs.create_queue(QueueName="gone_node_worker_20261121T041500-9f3c2a")
     refused = words_of(make_error(make(deployment, "destroy", "STACK=gone", "YES=1")))
     assert refused == f"error: bucket {bucket} holds objects: let them go with --delete-data (in make: DELETE_DATA=1)"
@@ -155,17 +182,36 @@ def test_destroy_loses_nothing_by_accident(deployment: Deployment) -> None:
     assert done.returncode == 0, done.stderr
     assert stacks.find(deployment.aws.cloudformation, "gone") is None
     assert not deployment.aws.sqs.list_queues(QueueNamePrefix="gone").get("QueueUrls")
+    assert state_of(deployment, node) == "terminated"
     assert deployment.aws.s3.head_bucket(Bucket=deployment.deployed.output("InputBucket"))
 
 
-@pytest.mark.parametrize("key", [LEASE_KEY, MEMORY_KEY])
-def test_the_scalers_notes_are_no_data(deployment: Deployment, key: str) -> None:
+def test_the_scalers_notes_are_no_data(deployment: Deployment) -> None:
     """What the scaler keeps in a bucket does not stop an empty deployment from being destroyed."""
     bucket = deploy_another(deployment).output("ResultBucket")
-    deployment.aws.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    for key in (LEASE_KEY, MEMORY_KEY):
+        deployment.aws.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
     done = deployment.command("destroy", "gone", "--yes")
     assert done.returncode == 0, done.stderr
     assert bucket not in {entry["Name"] for entry in deployment.aws.s3.list_buckets()["Buckets"]}
+
+
+def launch(deployment: Deployment, name: str) -> str:
+    """Launch a node of a deployment, as its scaler would; return its id."""
+    ec2 = deployment.stack.ec2
+    made = ec2.run_instances(
+        ImageId=ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": TAG_DEPLOYMENT, "Value": name}]}],
+    )
+    return made["Instances"][0]["InstanceId"]
+
+
+def state_of(deployment: Deployment, node: str) -> str:
+    """Return EC2's name for an instance's state."""
+    found = deployment.stack.ec2.describe_instances(InstanceIds=[node])
+    return found["Reservations"][0]["Instances"][0]["State"]["Name"]
 
 
 def deploy_another(deployment: Deployment) -> stacks.DeployedStack:
