@@ -55,9 +55,18 @@ def ensure_launch_template(ec2: EC2Client, name: str, script: str) -> None:
         return
     if answer["LaunchTemplateVersions"][0]["LaunchTemplateData"].get("UserData") == data["UserData"]:
         return
-    version = ec2.create_launch_template_version(LaunchTemplateName=name, LaunchTemplateData=data)
-    number = version["LaunchTemplateVersion"]["VersionNumber"]
-    ec2.modify_launch_template(LaunchTemplateName=name, DefaultVersion=str(number))
+    ec2.modify_launch_template(LaunchTemplateName=name, DefaultVersion=add_version(ec2, name, script))
+
+
+def add_version(ec2: EC2Client, name: str, script: str) -> str:
+    """Add a version to the launch template that boots `script`, and return its number; the default stays as it is.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: EC2 cannot be reached.
+        botocore.exceptions.ClientError: it refuses a request.
+    """
+    version = ec2.create_launch_template_version(LaunchTemplateName=name, LaunchTemplateData=_data(ec2, script))
+    return str(version["LaunchTemplateVersion"]["VersionNumber"])
 
 
 def _data(ec2: EC2Client, script: str) -> RequestLaunchTemplateDataTypeDef:
