@@ -46,4 +46,7 @@ class Console:
             return True
         if not sys.stdin.isatty():
             raise DeployError("nobody is there to confirm: add --yes (in make: YES=1) if that is meant")
-        return input(f"{question} Type '{word}': ").strip() == word
+        try:
+            return input(f"{question} Type '{word}': ").strip() == word
+        except EOFError:  # Ctrl-D
+            return False

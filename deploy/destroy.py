@@ -58,6 +58,8 @@ def destroy(aws: Aws, name: str, console: Console, *, delete_data: bool) -> None
         botocore.exceptions.ClientError: it refuses a request.
     """
     stack = stacks.require(aws.cloudformation, name)
+    if stack.status.endswith("_IN_PROGRESS") and not stack.is_preview:
+        raise DeployError(f"stack {name} is {stack.status}: somebody is at it; wait until that is over")
     held = holdings(aws, stack.id)
     # A stack that failed for another's names has no queue, and the nodes of that name are the other's.
     deployment = stack.parameters.get("Deployment", "") if held.messages else ""

@@ -114,6 +114,18 @@ def test_outputs_are_settings(deployment: Deployment) -> None:
     assert (scaler.launch_template, scaler.subnets) == (outputs["LaunchTemplate"], outputs["NodeSubnets"])
 
 
+def test_the_artefact_bucket_is_private(deployment: Deployment) -> None:
+    """The bucket that `deploy` makes holds code: nobody from outside reads it, and nobody without TLS."""
+    bucket = deployment.deployed.parameters["ArtifactBucket"]
+    s3 = deployment.aws.s3
+    assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+    assert '"aws:SecureTransport": "false"' in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    listed = deployment.command("artifact", "list").stdout
+    assert deployment.deployed.output("CodeVersion") in listed
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
