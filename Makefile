@@ -29,7 +29,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 	@.venv-checks/bin/python -m pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-.PHONY: help install run smoke deploy destroy test fuzz simulate drill-burst drill-elastic bench bench-requests bench-web check fmt lock
+.PHONY: help install run smoke deploy destroy test fuzz simulate drill-burst drill-elastic drill-rolling bench bench-requests bench-web check fmt lock
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
@@ -64,6 +64,9 @@ drill-burst: install ## 416 photos against a cap of 4 nodes, drawn over time (3 
 
 drill-elastic: install ## batches of photos on one fixed node and on an elastic fleet (15 min)
 	@$(PY) -m bench.drill_elastic
+
+drill-rolling: install ## a new version of the nodes while 200 photos are in flight (2 min)
+	@$(PY) -m bench.drill_rolling
 
 bench: install ## the whole service against a bare loop over the model, on this machine (5 min)
 	@$(PY) -m bench.service

@@ -93,13 +93,13 @@ def run_batch(stack: Stack, scaler: Supervised, photos: int, *, rest_nodes: int)
     before = len(ticks_of(scaler))
     http = urllib3.PoolManager(timeout=urllib3.Timeout(120), retries=False)
     begun_s, clock_s = time.time(), time.monotonic()
-    ids = list(_upload(http, stack.services.web_url, photos))
-    failed = _wait_for_results(http, stack.services.web_url, ids)
+    ids = list(upload(http, stack.services.web_url, photos))
+    failed = wait_for_results(http, stack.services.web_url, ids)
     seconds = time.monotonic() - clock_s
     wait_until(lambda: total(ticks_of(scaler)[-1]) <= rest_nodes, RESULT_DEADLINE_S, "the nodes' end")
     ticks = [{**tick, "at_s": tick["now_s"] - begun_s} for tick in ticks_of(scaler)[before:]]
-    done = Counter(_done(stack))
-    return Batch(photos, seconds, failed, sum(done[task] > 1 for task in ids), ticks, _node_hours(ticks))
+    times = Counter(done(stack))
+    return Batch(photos, seconds, failed, sum(times[task] > 1 for task in ids), ticks, _node_hours(ticks))
 
 
 def ticks_of(scaler: Supervised) -> list[dict[str, Any]]:
@@ -121,7 +121,12 @@ def _ready(scaler: Supervised) -> int:
     return int((ticks[-1]["nodes"] or {}).get("ready", 0)) if ticks else 0
 
 
-def _upload(http: urllib3.PoolManager, url: str, photos: int) -> Iterator[str]:
+def upload(http: urllib3.PoolManager, url: str, photos: int) -> Iterator[str]:
+    """Upload small photos, and yield their ids.
+
+    Raises:
+        RuntimeError: one was refused.
+    """
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "teal").save(picture, "JPEG")
     for first in range(0, photos, PHOTOS_A_REQUEST):
@@ -133,7 +138,12 @@ def _upload(http: urllib3.PoolManager, url: str, photos: int) -> Iterator[str]:
         yield from (task["id"] for task in answer.json()["tasks"])
 
 
-def _wait_for_results(http: urllib3.PoolManager, url: str, ids: Sequence[str]) -> int:
+def wait_for_results(http: urllib3.PoolManager, url: str, ids: Sequence[str]) -> int:
+    """Wait for the results of photos, and return how many have no label.
+
+    Raises:
+        TimeoutError: one did not come.
+    """
     # Tasks end about in order, so only the oldest that is left is asked for.
     failed = 0
     for task in tqdm(ids, unit="photo", disable=None):
@@ -148,7 +158,8 @@ def _wait_for_results(http: urllib3.PoolManager, url: str, ids: Sequence[str]) -
     return failed
 
 
-def _done(stack: Stack) -> Iterator[str]:
+def done(stack: Stack) -> Iterator[str]:
+    """Yield the id of each task that a node has done, as often as that was."""
     for log in (stack.log_dir / "log").glob("i-*.log"):
         for line in log.read_text(errors="replace").splitlines():
             if "Task tasks.classify[" in line and " succeeded in " in line:

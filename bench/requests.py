@@ -72,7 +72,11 @@ def as_json(counts: Sequence[Count]) -> str:
         }
         for count in counts
     }
-    counted = {"counted_on": datetime.now(UTC).date().isoformat(), "command": "python -m bench.requests --json FILE", "stacks": stacks}
+    counted = {
+        "counted_on": datetime.now(UTC).date().isoformat(),
+        "command": "python -m bench.requests --json FILE",
+        "stacks": stacks,
+    }
     return json.dumps(counted, indent=2) + "\n"
 
 

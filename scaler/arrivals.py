@@ -111,8 +111,15 @@ def burst_416(seed: int = SEED) -> Counts:  # noqa: ARG001 - made like the other
     return counts
 
 
+def million(seed: int = SEED) -> Counts:
+    """Return three hours: half an hour's rise to a million an hour, two hours of that, and half an hour of nothing."""
+    a_minute = 1_000_000 / 60
+    share = np.concatenate([np.arange(1, 31) / 30, np.ones(120), np.zeros(30)])
+    return np.random.default_rng(seed).poisson(a_minute * share).astype(np.int64)
+
+
 SHIPPED: Mapping[str, Callable[[int], Counts]] = MappingProxyType(
-    dict(zip(TRACE_NAMES, (bursts, steady, burst_416), strict=True))
+    dict(zip(TRACE_NAMES, (bursts, steady, burst_416, million), strict=True))
 )
 
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from scaler.arrivals import SHIPPED, TRACES, Counts, TraceError, per_tick, read, write_shipped
 from scaler.decide import decide
-from scaler.report import compared, table
+from scaler.report import compared, rolled, table
 from scaler.rivals import Keda, TargetTracking
-from scaler.scenario import Scenario
+from scaler.scenario import USUAL, Scenario
 from scaler.simulate import Decide, Run, simulate
 from scaler.state import Limits
 
@@ -63,7 +63,7 @@ def _traces(args: argparse.Namespace) -> Iterator[tuple[str, Counts]]:
     if args.trace:
         yield from ((path.name.split(".")[0], read(path, args.period_s)) for path in args.trace)
         return
-    for name in args.scenario or SHIPPED:
+    for name in args.scenario or USUAL:
         if args.trace_seed is None:
             yield name, read(TRACES / f"{name}.csv", args.period_s)
         else:
@@ -83,6 +83,9 @@ def _compare(name: str, counts: Counts, args: argparse.Namespace) -> None:
     by_policy = {run.policy: run for run in runs}
     if {"drain_time", "keda-1"} <= by_policy.keys():
         print(f"\n{compared(by_policy['drain_time'], by_policy['keda-1'])}")
+    for run in runs:
+        if run.policy in OURS and scenario.roll_at_s is not None:
+            print(f"{run.policy}: {rolled(run)}")
     print(f"simulated in {time.monotonic() - began_s:.1f} s")
     sweeps = _sweeps(arrivals, limits, scenario) if args.sweep else {}
     for policy, settings in sweeps.items():
@@ -130,6 +133,8 @@ def _world(args: argparse.Namespace, span_s: float) -> Scenario:
         missing=args.missing,
         refused=args.refused,
         never_join=args.never_join,
+        roll_at_s=args.roll_at_s,
+        broken_version="2" if args.roll_broken else "",
         seed=args.seed,
     )
 

@@ -29,6 +29,13 @@ def compared(ours: Run, other: Run) -> str:
     return f"{ours.policy} against {other.policy}: {cost:.2f} of the node-hours, {wait:.2f} of the p95 wait"
 
 
+def rolled(run: Run) -> str:
+    """Return a line that tells how nodes of a new version have replaced those of the old one."""
+    if run.roll_s is None:
+        return f"the roll of {run.rolled} nodes did not end"
+    return f"{run.rolled} nodes replaced in {run.roll_s:.0f} s"
+
+
 def _row(run: Run) -> tuple[str, ...]:
     counts = (run.launches, run.interrupted, run.left, run.held)
     waits = (f"{wait_s:.0f}" for wait_s in run.wait_s)

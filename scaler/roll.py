@@ -78,7 +78,7 @@ def words_of(outdated: Collection[str], history: History, limits: Limits) -> str
     wanted, known = limits.template_version, history.versions
     if known.halted:
         launches = f"launches use version {known.fallback}" if known.fallback else "old nodes stay"
-        return f"roll to version {wanted} halted: {known.failures} of its nodes never joined in a row; {launches}"
+        return f"roll to version {known.wanted} halted: {known.failures} of its nodes never joined in a row; {launches}"
     return f"roll to version {wanted}: {len(outdated)} outdated" if outdated else ""
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from scaler.state import DEFAULT_VERSION
 
-# The traces in scaler/traces/.
-TRACE_NAMES = ("bursts", "steady", "burst-416")
+# The traces in scaler/traces/: those that every comparison is made on, and one at another scale.
+USUAL = ("bursts", "steady", "burst-416")
+TRACE_NAMES = (*USUAL, "million")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--trace", type=Path, action="append", help="CSV with a heading, a count in the last column")
     source.add_argument(
-        "--scenario", choices=TRACE_NAMES, action="append", help="a shipped trace; without: all of them"
+        "--scenario", choices=TRACE_NAMES, action="append", help="a shipped trace; without: all but the last"
     )
     parser.add_argument("--trace-seed", type=int, help="make the shipped traces anew from this seed, not written")
     parser.add_argument("--policy", action="append", choices=POLICY_NAMES, help="may be repeated; without: all")
@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-launches", type=_positive, default=limits.max_launches_per_tick, help="launches a tick (%(default)s)"
     )
+    parser.add_argument("--roll-at-s", type=_not_negative, help="when nodes get a new version; without: never")
+    parser.add_argument("--roll-broken", action="store_true", help="let no node of the new version join")
     parser.add_argument("--seed", type=int, default=world.seed, help="of all that is random (%(default)s)")
 
 

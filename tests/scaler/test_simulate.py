@@ -206,6 +206,15 @@ def test_the_command_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.Cap
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
+def test_the_command_tells_of_a_roll(capsys: pytest.CaptureFixture[str]) -> None:
+    """With a new version in the middle the command says how long it took, or that it did not end."""
+    roll = ("--scenario", "burst-416", "--policy", "drain_time", "--min-nodes", "2", "--roll-at-s", "1800")
+    assert main(command(*roll)) == 0
+    assert "drain_time: 2 nodes replaced in " in capsys.readouterr().out
+    assert main(command(*roll, "--roll-broken")) == 0
+    assert "drain_time: the roll of 2 nodes did not end" in capsys.readouterr().out
+
+
 def test_the_command_refuses_what_is_no_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A trace that cannot be read ends the command with one line."""
     assert main(command("--trace", str(tmp_path / "none.csv"))) == 2
