@@ -1,6 +1,7 @@
 """The classify task: photo in S3 to label, with how long each part took.
 
-It says what happens to a photo; the stores, the decoder and the model do it.
+It says what happens to a photo; the stores, the decoder and the model do it. Who imports it to know the task, as Flower
+does, needs no torch: a worker loads the model before its first task.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+from celery.signals import worker_init
+
 from celeryconfig import settings
 from tasks.app import app
-from tasks.engine import engine
 from tasks.names import CLASSIFY
 from tasks.objects import StoreUnavailable
 from tasks.store import image_store
@@ -49,6 +51,8 @@ def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "")
         StoreUnavailable: S3 could not be reached, after all retries.
         InferenceTimeout: the model did not answer within TASK_TIME_LIMIT_S.
     """
+    from tasks.engine import engine
+
     sent_at_s = task.request.sqs["sent_at_s"]  # type: ignore[attr-defined]  # set by the transport
     queue_s = max(0.0, time.time() - sent_at_s)  # two machines' clocks may differ
     classified = engine().classify(lambda: image_store(settings).get(key))
@@ -64,6 +68,13 @@ def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "")
         "request_id": request_id,
         **_store_timing(task),
     }
+
+
+@worker_init.connect
+def _load_before_the_first_task(**_signal: Any) -> None:
+    from tasks.engine import load_or_exit
+
+    load_or_exit()
 
 
 def _store_timing(task: Task[..., Any]) -> dict[str, float]:

@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from celery.signals import worker_init
 from torch import Tensor
 
 from celeryconfig import settings
@@ -110,8 +108,8 @@ def engine() -> Engine:
     )
 
 
-@worker_init.connect
-def _load_before_the_first_task(**_signal: Any) -> None:
+def load_or_exit() -> None:
+    """Load the configured model, or end the process with one line that says why it cannot be had."""
     try:
         engine()
     except ModelError as error:

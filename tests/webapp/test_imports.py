@@ -13,6 +13,16 @@ def test_importing_the_web_app_never_imports_torch() -> None:
     assert output.stdout.strip() == "[]"
 
 
+def test_knowing_the_tasks_needs_no_torch() -> None:
+    """Flower, which imports all tasks, runs on the web machine, where torch is not installed."""
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from tasks.app import app; app.loader.import_default_modules(); print('tasks.classify' in app.tasks)"
+    )
+    output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert output.stdout.strip() == "True"
+
+
 def test_a_wrong_setting_stops_the_web_app_with_one_line() -> None:
     """The operator sees the setting's name, not a traceback."""
     command = [sys.executable, "-m", "gunicorn", "-c", "python:webapp.serving", "webapp.wsgi:app"]
