@@ -52,7 +52,7 @@ class Run:
         left: tasks that had not begun when the watching ended.
         held: ticks at which nothing could be decided.
         roll_s: seconds from a new version of the launch template to the end of the last node of another; None if there
-            was none, or it was not reached.
+            was none, or it was not reached by nodes of the new one.
         rolled: nodes that were there when it came.
         series: what is drawn.
     """
@@ -202,7 +202,8 @@ class _World:
             return
         outdated = sum(node.template_version != "2" for node in sample.nodes or ())
         self.rolled = max(self.rolled, outdated)
-        self.roll_s = None if outdated else sample.now_s - roll_at_s
+        if not outdated and self._history.versions.joined:
+            self.roll_s = sample.now_s - roll_at_s
 
     def _counts(self) -> Backlog | None:
         scenario = self._scenario
