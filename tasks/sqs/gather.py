@@ -47,8 +47,8 @@ class Arrivals:
         return Arrivals(now_s, self.pause_s + SMOOTHING * (pause_s - self.pause_s))
 
     def wait_s(self) -> float:
-        """Return how long a message is worth being held back: not at all if fewer than two more would come."""
-        return MAX_WAIT_S if 2 * self.pause_s <= MAX_WAIT_S else 0.0
+        """Return how long a message is worth being held back: not at all if no other would come."""
+        return MAX_WAIT_S if self.pause_s <= MAX_WAIT_S else 0.0
 
 
 class Gather(Generic[Message, Outcome]):
