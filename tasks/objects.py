@@ -133,7 +133,7 @@ class Bucket:
         Parts are sent one after the other, so that a few of them at most are in memory.
         """
         if size_bytes <= PART_BYTES:
-            self.put(key, file.read(), attributes)
+            self.put(key, file.read(size_bytes), attributes)
             return
         self._check(key, attributes)
         with self._errors():

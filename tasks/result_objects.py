@@ -5,8 +5,10 @@ Knows of Celery only the names of its states.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,6 +19,7 @@ from tasks.objects import Bucket, StoreUnavailable
 from tasks.polling import growing_pauses, rounds
 
 PARALLEL_READS = 32
+FEW = 8
 # Each other worker that stores the same task's result at the same time costs at most one round.
 MAX_ROUNDS = 10
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
@@ -91,12 +94,25 @@ def is_success(value: bytes) -> bool:
 
 
 def in_parallel(read: Callable[[Item], Outcome], items: Sequence[Item]) -> list[Outcome]:
-    """Return `read` of each item, in order.
+    """Return `read` of each item, in order. `read` must not read in parallel itself.
 
     By threads, which work beside any event loop and were about as fast as obstore's asyncio calls for 1,000 results
-    (bench/results_store.py prints both).
+    (bench/results_store.py prints both). For a few items they are shared and stay, as starting them took longer than
+    the reading; many get their own, so that nobody's few wait behind them.
     """
     if len(items) <= 1:
         return [read(item) for item in items]
+    if len(items) <= FEW:
+        others = [_threads().submit(read, item) for item in items[1:]]
+        return [read(items[0]), *(other.result() for other in others)]
     with ThreadPoolExecutor(min(PARALLEL_READS, len(items))) as pool:
         return list(pool.map(read, items))
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(PARALLEL_READS, thread_name_prefix="read")
+
+
+# Threads do not survive a fork, and work given to those of the parent would never be done.
+os.register_at_fork(after_in_child=_threads.cache_clear)

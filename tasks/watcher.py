@@ -16,13 +16,17 @@ from typing import Generic, TypeVar
 
 Answer = TypeVar("Answer")
 
-# Asked for the first time when most of the usual time has passed, then a few times in what is left of it.
-FIRST_ASK, NEXT_ASK = 0.8, 0.15
+# Asked for the first time when nearly the usual time has passed, and then a little later, again and again. The usual
+# time settles where (1 - FIRST_ASK) / NEXT_ASK questions are asked in vain; a later first one costs more time than
+# questions.
+FIRST_ASK, NEXT_ASK = 0.9, 0.15
+# Alone it may take less than the best time so far.
+AT_REST = 0.9
 # What takes much longer than usual is asked for ever more rarely.
 OF_AGE = 0.1
 MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 2.0
 # One slow batch must not make the others' first question late.
-FIRST_AT_MOST_S = 0.6
+FIRST_AT_MOST_S = 0.8
 SMOOTHING = 0.2
 # The best of long ago was perhaps another model's: it counts for less with each result.
 FORGETTING = 1.02
@@ -36,11 +40,11 @@ class Pace:
 
     >>> busy = Pace(usual_s=0.5, best_s=0.1)
     >>> busy.first_s(age_s=0.05)
-    0.35
+    0.4
     >>> busy.next_s(age_s=0.5), busy.next_s(age_s=60)
     (0.075, 2.0)
     >>> busy.at_rest().first_s(age_s=0.05)
-    0.03
+    0.031
     """
 
     usual_s: float = 0.0
@@ -61,7 +65,7 @@ class Pace:
 
     def at_rest(self) -> Pace:
         """Return the pace for what comes when nothing else is waited for: it will not queue behind others."""
-        return Pace(min(self.usual_s, self.best_s), self.best_s)
+        return Pace(min(self.usual_s, AT_REST * self.best_s), self.best_s)
 
 
 @dataclass

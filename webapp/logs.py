@@ -57,9 +57,10 @@ class Lines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Write a record's message so that nothing in it looks like another line."""
-        record.message = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in record.message
-        )
+        if not record.message.isprintable():
+            record.message = "".join(
+                char if char.isprintable() else char.encode("unicode_escape").decode() for char in record.message
+            )
         return super().formatMessage(record)
 
 

@@ -27,6 +27,7 @@ timeout = 60
 graceful_timeout = 30
 keepalive = 15
 accesslog = None
+logger_class = "webapp.worker.Log"
 logconfig_dict = logs.CONFIG
 # A browser's request has 20 to 30 headers; the longest is a cookie, of 4 kB at most. Past these: 414 or 431.
 limit_request_line = 4094

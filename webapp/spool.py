@@ -1,6 +1,6 @@
-"""Keeps the files of one request on disk while they arrive: one temporary file without a name, gone when it is closed.
+"""Keeps the files of one request while they arrive: a little in memory, more in a temporary file without a name.
 
-Knows no HTTP and no photos.
+The file is gone when it is closed. Knows no HTTP and no photos.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import IO, cast
 
 from webapp.slots import Overloaded
 
+# A photo of everyday size never sees the disk. As many bytes at most are held for each upload slot.
+MEMORY_BYTES = 256 * 1024
 RETRY_AFTER_S = 30
 
 
@@ -26,6 +28,7 @@ class Spool:
     def __init__(self, max_file_bytes: int) -> None:
         self.max_file_bytes = max_file_bytes
         self.end = 0
+        self._memory = bytearray()
         self._file: IO[bytes] | None = None
 
     def begin(self) -> SpooledFile:
@@ -33,10 +36,48 @@ class Spool:
         return SpooledFile(self, self.end)
 
     def fileno(self) -> int:
-        """Return the descriptor of the temporary file, which is made now if nothing was written yet."""
+        """Return the descriptor of the temporary file, where all is from now on.
+
+        Raises:
+            Overloaded: the disk is full.
+        """
         if self._file is None:
             self._file = cast("IO[bytes]", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - lives as long as the request
+            self._write(self._memory, 0)
+            self._memory.clear()
         return self._file.fileno()
+
+    def append(self, data: bytes) -> None:
+        """Write at `end`, which moves.
+
+        Raises:
+            Overloaded: the disk is full.
+        """
+        begin, self.end = self.end, self.end + len(data)
+        if self._file is None and self.end <= MEMORY_BYTES:
+            self._memory[begin:] = data
+        else:
+            self._write(data, begin)
+
+    def read_at(self, begin: int, buffer: memoryview) -> int:
+        """Fill a buffer from what was written; return how much there was."""
+        if self._file is not None:
+            return os.preadv(self._file.fileno(), [buffer], begin)
+        found = memoryview(self._memory)[begin : begin + len(buffer)]
+        buffer[: len(found)] = found
+        return len(found)
+
+    def _write(self, data: bytes | bytearray, begin: int) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.pwrite(self.fileno(), view, begin)
+                begin += written
+                view = view[written:]
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            raise Overloaded("The server's disk is full; please try again later.", RETRY_AFTER_S) from error
 
     def close(self) -> None:
         """Give the disk space back."""
@@ -74,26 +115,14 @@ class SpooledFile(io.RawIOBase):
         if self.size_bytes > self._spool.max_file_bytes:
             self._spool.end = self._begin  # what is there already serves nobody
         elif kept:
-            self._append(data)
+            self._spool.append(data)
         return len(data)
-
-    def _append(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                written = os.pwrite(self._spool.fileno(), view, self._spool.end)
-                self._spool.end += written
-                view = view[written:]
-        except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            raise Overloaded("The server's disk is full; please try again later.", RETRY_AFTER_S) from error
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # any writable buffer does
         """Read on from the position."""
         kept_bytes = 0 if self.size_bytes > self._spool.max_file_bytes else self.size_bytes
         room = memoryview(buffer)[: max(0, kept_bytes - self._position)]
-        count = os.preadv(self._spool.fileno(), [room], self._begin + self._position)
+        count = self._spool.read_at(self._begin + self._position, room)
         self._position += count
         return count
 

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from webapp.deadlines import deadlines
@@ -27,6 +28,13 @@ LINGER_IDLE_S = 1.0
 PIECE_BYTES = 256 * 1024
 
 log = logging.getLogger(__name__)
+
+
+class Log(Logger):
+    """Gunicorn's log of its own doings; the requests are `webapp.logs`'s."""
+
+    def access(self, *_request: Any) -> None:
+        """Do nothing: gunicorn would collect some thirty facts about each request for a line that nobody gets."""
 
 
 class Worker(ThreadWorker):

@@ -23,8 +23,9 @@ MAX_SIZE = 10
 SMOOTHING = 0.1
 # One message after a rest does not tell of more: with these two, about twenty in quick succession do.
 LONGEST_PAUSE_S = 1.0
-# After waiting in vain, as one does for a sender who waits for each answer, so many messages go at once.
-AT_ONCE = 100
+# After waiting in vain a message goes at once, after a second time in a row three, then seven and so on: by chance it
+# happens now and then, with a sender who waits for each answer it happens every time.
+AT_ONCE_AT_MOST = 127
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Gather(Generic[Message, Outcome]):
         self._waiting: list[tuple[Message, Future[Outcome]]] = []
         self._has_leader = False
         self._arrivals = Arrivals()
+        self._in_vain = 0
         self._at_once = 0
 
     def send(self, message: Message) -> Outcome:
@@ -91,8 +93,11 @@ class Gather(Generic[Message, Outcome]):
             self._changed.wait_for(lambda: len(self._waiting) >= MAX_SIZE, wait_s)
             taken, self._waiting = self._waiting, []
             self._has_leader = False
-            in_vain = wait_s and len(taken) == 1
-            self._at_once = AT_ONCE if in_vain else max(0, self._at_once - len(taken))
+            if wait_s:
+                self._in_vain = self._in_vain + 1 if len(taken) == 1 else 0
+                self._at_once = min(AT_ONCE_AT_MOST, 2**self._in_vain - 1)
+            else:
+                self._at_once = max(0, self._at_once - len(taken))
         try:
             outcomes = self._send([message for message, _future in taken])
         except BaseException as error:  # noqa: BLE001 - each of those who wait for it raises it, this thread too

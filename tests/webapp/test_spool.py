@@ -10,7 +10,7 @@ from typing import IO, cast
 import pytest
 from PIL import Image
 
-from webapp.spool import Spool, SpooledFile
+from webapp.spool import MEMORY_BYTES, Spool, SpooledFile
 
 
 def write(spool: Spool, *pieces: bytes) -> SpooledFile:
@@ -34,6 +34,18 @@ def test_files_are_read_as_they_were_written_by_any_thread(spool: Spool) -> None
     files = [write(spool, content[:7], content[7:]) for content in contents]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda file: file.read(), files)) == contents
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    "size_bytes", [pytest.param(MEMORY_BYTES, id="all in memory"), pytest.param(MEMORY_BYTES + 1, id="all on disk")]
+)
+def test_a_file_is_the_same_in_memory_and_on_disk(size_bytes: int) -> None:
+    """What came while there was room in memory is not lost when there is none any more."""
+    spool = Spool(max_file_bytes=2 * MEMORY_BYTES)
+    content = os.urandom(size_bytes)
+    file = write(spool, content[:1000], content[1000:])
+    assert file.read(10) + file.read() == content
     spool.close()
 
 
