@@ -83,6 +83,7 @@ check: install .venv-checks/.done ## lint, check types, architecture, scripts an
 	@$(BIN)/mypy -m celeryconfig -p bench -p deploy -p local -p scaler -p tasks -p webapp
 	@$(BIN)/lint-imports
 	@$(BIN)/shellcheck $$(git ls-files .ci '*.sh')
+	@.venv-checks/bin/hcl2tojson deploy/image/classifier.pkr.hcl >/dev/null
 	@.venv-checks/bin/cfn-lint deploy/templates/*.yaml
 	@LOG_LEVEL=ERROR .venv-checks/bin/checkov --config-file deploy/checks/checkov.yaml
 

@@ -1,0 +1,27 @@
+"""The disk of the emulated machines."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from local.machine import WORKING_TREE, binaries, install_release, prepare
+
+
+def test_machines_hold_the_working_tree_and_other_releases_beside_it(tmp_path: Path) -> None:
+    """A release is found by its version; preparing the disk again, or giving a version other code, leaves one of each."""
+    for code in (tmp_path / "a", tmp_path / "b"):
+        prepare(tmp_path / "disk")
+        install_release(tmp_path / "disk", "v2", code)
+    releases = tmp_path / "disk/opt/classifier/releases"
+    assert {path.name for path in releases.iterdir()} == {WORKING_TREE, "v2"}
+    assert (releases / WORKING_TREE / "deploy/machine/boot.sh").exists()
+    assert (releases / "v2").readlink() == tmp_path / "b"
+
+
+def test_the_machines_aws_fetches_objects_and_pretends_nothing_else(tmp_path: Path) -> None:
+    """A script that needs more of AWS's command line than there is fails here, and does not seem to work."""
+    prepare(tmp_path)
+    done = subprocess.run([binaries(tmp_path) / "aws", "s3", "ls"], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the emulated machines' aws knows only `s3 cp s3://BUCKET/KEY -`")
