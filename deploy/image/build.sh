@@ -46,7 +46,9 @@ refuse_keys() {
 forget_machine() {
   rm -f "$root"/etc/ssh/ssh_host_* "$root"/root/.ssh/authorized_keys "$root"/home/*/.ssh/authorized_keys "$root"/root/.bash_history
   rm -rf "$root"/var/log/classifier/* "$root/var/cache/dnf"
-  cloud-init clean --logs --machine-id
+  # Amazon Linux's cloud-init knows no --machine-id yet.
+  truncate --size 0 "$root/etc/machine-id"
+  cloud-init clean --logs
 }
 
 [ $# -eq 2 ] || fail "usage: build.sh classifier-VERSION.tar.gz node|web"

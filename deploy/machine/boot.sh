@@ -200,8 +200,8 @@ boot_web() {
   say "the service is up"
 }
 
-# A machine that does not come up must not cost money for long: a node powers itself off, which terminates it; the web
-# machine's stack is told, and its group replaces it.
+# A machine that does not come up powers itself off: a node is terminated by that, and the web machine, whose stack is told
+# if it waits, is replaced by its group. The log agent is given the time to send why.
 failed() {
   local status=$? line="$1"
   trap - ERR
@@ -209,7 +209,7 @@ failed() {
   if has_systemd; then
     if [ "$kind" = web ]; then signal_stack FAILURE || say "the stack cannot be told"; fi
     sleep "$log_flush_s"
-    if [ "$kind" = node ]; then systemctl poweroff; fi
+    systemctl poweroff
   fi
   exit "$status"
 }

@@ -80,6 +80,13 @@ def test_secrets_are_in_memory_and_for_root_alone(systemd: Systemd) -> None:
     assert systemd.run("stat", "--format=%a %U", folder).strip() == "700 root"
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_logs_are_for_root_and_the_log_agent_that_runs_as_root(systemd: Systemd, unit: str) -> None:
+    """Nobody else on the machine reads what the processes write."""
+    name = unit.removeprefix("classifier-")
+    assert systemd.run("stat", "--format=%a %U", f"/var/log/classifier/{name}.log").strip() == "600 root"
+
+
 def test_a_photo_is_classified_by_processes_that_systemd_confines(client: Client, photos: Mapping[str, bytes]) -> None:
     """Web app, worker and model work with what the hardening leaves them."""
     (result,) = client.wait(client.upload({"chelsea.png": photos["chelsea.png"]}))
