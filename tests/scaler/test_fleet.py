@@ -64,7 +64,9 @@ def test_launched_instances_are_listed(ec2: Any, template: str, purchase: Purcha
 def test_a_node_is_launched_from_the_version_that_was_asked_for_and_says_so(ec2: Any, template: str) -> None:
     """A number is the version whose UserData the node gets, and stands in its tags; `$Default` leaves it to EC2."""
     second = base64.b64encode(b"second").decode()
-    ec2.create_launch_template_version(LaunchTemplateName=template, LaunchTemplateData={"UserData": second})
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    data = {"ImageId": image, "UserData": second}
+    ec2.create_launch_template_version(LaunchTemplateName=template, LaunchTemplateData=data)
     fleet = fleet_of(ec2, template, "on-demand")
     launched = fleet.launch(1, "numbered", "2").launched + fleet.launch(1, "default").launched
     versions = {instance.id: instance.template_version for instance in fleet.instances()}
