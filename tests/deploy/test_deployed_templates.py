@@ -207,6 +207,19 @@ def test_user_data_fetches_the_release_unless_the_image_holds_it(plain: Deployed
     assert (tmp_path / "asked").read_text() == f"s3 cp --only-show-errors {artefact} -\n"
 
 
+@pytest.mark.parametrize("kind", ["node", "web"])
+def test_user_data_asks_for_the_release_again_a_few_times(plain: Deployed, kind: str, tmp_path: Path) -> None:
+    """A role's keys and the network may be late; a machine that gets no release says so by its status in the end."""
+    (tmp_path / "bin").mkdir()
+    for name, script in (("aws", f"echo asked >> {tmp_path}/asked; exit 1"), ("sleep", ":")):
+        (program := tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{script}\n")
+        program.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "CLASSIFIER_ROOT": str(tmp_path)}
+    booted = subprocess.run(["/bin/bash", "-c", user_data(plain, kind)], env=environ, check=False, capture_output=True)
+    assert booted.returncode == 1
+    assert (tmp_path / "asked").read_text().count("asked") == 5
+
+
 def test_nodes_without_a_way_to_the_internet_have_endpoints(guarded: Deployed) -> None:
     """Their subnets have no route out and their template no public address; S3, SQS, SNS and the logs are within."""
     ec2 = guarded.client("ec2")
