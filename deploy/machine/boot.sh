@@ -7,6 +7,7 @@
 # UserData exports the settings. CLASSIFIER_ROOT stands before every path: empty on a machine of its own, a folder for the
 # machines that local/host.py emulates. Those have no systemd, so there this process becomes the node's agent.
 set -Eeuo pipefail
+shopt -s inherit_errexit
 umask 022
 
 root="${CLASSIFIER_ROOT:-}"
@@ -19,6 +20,10 @@ metadata_url="${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}"
 serve_deadline_s=120
 # The log's last lines are sent within this many seconds.
 log_flush_s=15
+# This machine's id; only the web machine asks for it.
+instance_id=
+# Where it ended, if a command failed; of a variable that is not set bash itself says where.
+failed_line=
 
 say() {
   echo "$(date --utc +%FT%T.%3NZ) boot: $*"
@@ -121,6 +126,7 @@ boot_node() {
   else
     say "becoming the agent"
     cd "$release"
+    trap - EXIT
     exec "$venv/bin/python" -m tasks.node
   fi
 }
@@ -157,10 +163,14 @@ write_nginx() {
   fi
 }
 
-instance_id() {
+ask_metadata() {
+  curl --silent --fail --max-time 5 --retry 4 --retry-connrefused "$@"
+}
+
+ask_instance_id() {
   local token
-  token="$(curl --silent --fail --request PUT --header "X-aws-ec2-metadata-token-ttl-seconds: 60" "$metadata_url/latest/api/token")"
-  curl --silent --fail --header "X-aws-ec2-metadata-token: $token" "$metadata_url/latest/meta-data/instance-id"
+  token="$(ask_metadata --request PUT --header "X-aws-ec2-metadata-token-ttl-seconds: 60" "$metadata_url/latest/api/token")"
+  ask_metadata --header "X-aws-ec2-metadata-token: $token" "$metadata_url/latest/meta-data/instance-id"
 }
 
 wait_until_served() {
@@ -174,12 +184,20 @@ wait_until_served() {
   done
 }
 
-# The stack waits for it, and takes an upgrade back if the new machine does not serve.
+# While it is made or upgraded the stack waits for this, and takes an upgrade back if the new machine does not serve: a call
+# that is lost then costs 20 minutes. A machine that its group has launched at any other time nobody waits for, which
+# CloudFormation calls an error (ValidationError); such a machine serves all the same.
 signal_stack() {
-  if [ -n "${SIGNAL_STACK:-}" ]; then
-    aws cloudformation signal-resource --stack-name "$SIGNAL_STACK" --logical-resource-id "$SIGNAL_RESOURCE" \
-      --unique-id "$(instance_id)" --status "$1"
-  fi
+  local pause_s
+  if [ -z "${SIGNAL_STACK:-}" ]; then return; fi
+  for pause_s in 0 2 4 8; do
+    sleep "$pause_s"
+    if aws cloudformation signal-resource --stack-name "$SIGNAL_STACK" --logical-resource-id "$SIGNAL_RESOURCE" \
+      --unique-id "$instance_id" --status "$1"; then
+      return
+    fi
+  done
+  say "$SIGNAL_STACK took no $1: it waits for no machine, or cannot be reached"
 }
 
 boot_web() {
@@ -194,24 +212,26 @@ boot_web() {
   wait_until_served
   if [ -n "$EIP_ALLOCATION_ID" ]; then
     say "taking the service's address over"
-    aws ec2 associate-address --allocation-id "$EIP_ALLOCATION_ID" --instance-id "$(instance_id)" --allow-reassociation
+    aws ec2 associate-address --allocation-id "$EIP_ALLOCATION_ID" --instance-id "$instance_id" --allow-reassociation
   fi
   signal_stack SUCCESS
   say "the service is up"
 }
 
 # A machine that does not come up powers itself off: a node is terminated by that, and the web machine, whose stack is told
-# if it waits, is replaced by its group. The log agent is given the time to send why.
+# if it waits, is replaced by its group. The log agent is given the time to send why. It runs at whatever end of this
+# process but the one that main reaches; bash keeps the status, and runs no EXIT trap in subshells.
 failed() {
-  local status=$? line="$1"
-  trap - ERR
-  say "failed at line $line with status $status"
+  local status=$?
+  set +eu
+  # The process may end while its output goes to a file that it writes.
+  exec >&2
+  say "failed with status $status${failed_line:+ at line $failed_line}"
   if has_systemd; then
-    if [ "$kind" = web ]; then signal_stack FAILURE || say "the stack cannot be told"; fi
+    if [ "$kind" = web ]; then signal_stack FAILURE; fi
     sleep "$log_flush_s"
     systemctl poweroff
   fi
-  exit "$status"
 }
 
 usage() {
@@ -234,14 +254,17 @@ main() {
     install_all "$kind"
     return
   fi
-  trap 'failed $LINENO' ERR
+  trap 'failed_line=$LINENO' ERR
+  trap failed EXIT
   if has_systemd; then
     mkdir -p "$logs"
     exec > >(tee --append "$logs/boot.log") 2>&1
+    if [ "$kind" = web ]; then instance_id="$(ask_instance_id)"; fi
     install_packages
     start_log_agent "$kind"
   fi
   "boot_$kind"
+  trap - EXIT
 }
 
 main "$@"

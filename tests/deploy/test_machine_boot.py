@@ -94,8 +94,57 @@ def test_a_boot_that_fails_says_why_and_does_not_stay(
     assert "error: MAX_" in machine.log
     assert told in machine.calls
     assert machine.calls[-1] == "systemctl poweroff"
-    assert not [call for call in machine.calls if "--now" in call]
+    assert not [call for call in machine.calls if "--now classifier" in call]
     assert machine.calls.index(told) > 0
+    assert machine.log.count("boot: failed") == 1
+
+
+FORGOTTEN = {"FLOWER_ROLE_ARN", "SIGNAL_RESOURCE"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "environ", "command"),
+    [
+        pytest.param("web", {name: WEB[name] for name in WEB if name not in FORGOTTEN}, None, id="variables"),
+        pytest.param("web", WEB, ("curl", "exit 22"), id="instance-id"),
+        pytest.param("web", WEB, ("curl", 'case "$*" in *api/token*) exit 22;; esac'), id="token"),
+        pytest.param("web", WEB, ("amazon-cloudwatch-agent-ctl", "exit 1"), id="log-agent"),
+        pytest.param("node", COMMON, ("systemctl", '[ "$*" != daemon-reload ]'), id="command"),
+    ],
+)
+def test_wherever_a_boot_ends_the_machine_does_not_stay(
+    machine: Machine, kind: str, environ: dict[str, str], command: tuple[str, str] | None
+) -> None:
+    """A variable that is not set, a command inside another, or any other: it is said once, and nothing was started."""
+    if command:
+        machine.command(*command)
+    assert machine.boot(kind, environ).returncode != 0
+    assert machine.log.count("boot: failed with status") == 1
+    assert machine.calls[-1] == "systemctl poweroff"
+    assert not [call for call in machine.calls if "--now classifier" in call]
+
+
+NO_STACK_WAITS = """\
+case "$*" in *signal-resource*) echo "An error occurred (ValidationError)" >&2; exit 254;; esac"""
+LOST_ONCE = """\
+case "$*" in *signal-resource*) [ -e "{root}/lost" ] || { touch "{root}/lost"; exit 255; };; esac"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "signals", "said"),
+    [pytest.param(NO_STACK_WAITS, 4, True, id="none-waits"), pytest.param(LOST_ONCE, 2, False, id="lost-call")],
+)
+def test_a_machine_that_serves_stays_whether_or_not_a_stack_waits(
+    machine: Machine, answer: str, signals: int, *, said: bool
+) -> None:
+    """A lost call is made again; a machine that its group launched outside the stack's operations is no failure."""
+    machine.command("aws", answer.replace("{root}", str(machine.root)))
+    assert machine.boot("web", WEB).returncode == 0, machine.log
+    assert machine.calls.count(SIGNAL.format("SUCCESS")) == signals
+    assert ("birds-Web took no SUCCESS: it waits for no machine, or cannot be reached" in machine.log) == said
+    assert "the service is up" in machine.log
+    assert "systemctl poweroff" not in machine.calls
+    assert SIGNAL.format("FAILURE") not in machine.calls
 
 
 def test_the_web_machine_boots_and_takes_the_address_over_once_it_serves(machine: Machine) -> None:
