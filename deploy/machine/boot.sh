@@ -76,6 +76,7 @@ install_units() {
   cp --recursive "$release/deploy/systemd/." "$root/etc/systemd/system/"
   install --mode=644 "$release/deploy/machine/logrotate.conf" "$root/etc/logrotate.d/classifier"
   systemctl daemon-reload
+  systemctl enable --now logrotate.timer
 }
 
 install_all() {

@@ -63,6 +63,18 @@ def test_a_node_boots_from_a_baked_image(machine: Machine) -> None:
     assert "starting the agent" in machine.log
 
 
+@pytest.mark.parametrize(("kind", "environ"), [("node", COMMON), ("web", WEB)])
+def test_logs_are_rotated_before_they_fill_the_disk(machine: Machine, kind: str, environ: dict[str, str]) -> None:
+    """Something runs logrotate, and as often as a log's largest size is worth anything."""
+    assert machine.boot(kind, environ).returncode == 0
+    assert "systemctl enable --now logrotate.timer" in machine.calls
+    rotation = (machine.root / "etc/logrotate.d/classifier").read_text()
+    assert "maxsize" in rotation
+    assert "nodateext" in rotation
+    timer = (machine.root / "etc/systemd/system/logrotate.timer.d/classifier.conf").read_text()
+    assert "OnCalendar=\nOnCalendar=hourly\n" in timer
+
+
 def test_the_node_may_take_as_long_to_stop_as_its_longest_task(machine: Machine) -> None:
     """The agent is killed only after it would have killed its workers itself."""
     environ = COMMON | {"TASK_TIME_LIMIT_S": "600", "VISIBILITY_TIMEOUT_S": "700", "POLL_WAIT_S": "10"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.artifact import ROOT
+from deploy.artifact import LEFT_OUT, ROOT
 from deploy.machine.settings import stop_file
 from tasks.settings import Settings
 from webapp import serving
@@ -71,6 +71,15 @@ class _Repeated(dict[str, object]):
 def test_units_are_sound(root: Path, name: str) -> None:
     """Systemd's own checker has nothing to say: no unknown setting, no missing program, no unit that is not there."""
     assert analyze("verify", f"--root={root}", name) == (0, "")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_units_name_documentation_that_is_on_the_machine(name: str) -> None:
+    """What `systemctl status` shows is in the artefact, which tests and docs are left out of."""
+    (address,) = unit(name)["Unit"]["Documentation"]
+    path = address.removeprefix("file:///opt/classifier/current/")
+    assert (ROOT / path).is_file()
+    assert not path.startswith(LEFT_OUT)
 
 
 @pytest.mark.parametrize("name", SERVICES)
