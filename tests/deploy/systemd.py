@@ -19,7 +19,7 @@ from local.processes import Command, Supervised, wait_until
 SCRIPT = ROOT / "tests" / "deploy" / "systemd.sh"
 DEADLINE_S = 30.0
 TARGET = "[Unit]\nDescription=What the test starts\n"
-# The tests' Python is where the developer has it, perhaps at home.
+# The Python that the tests' environment is made from is where the developer has it, perhaps at home.
 HOME = "[Service]\nProtectHome=read-only\n"
 
 
@@ -112,10 +112,8 @@ def running_systemd(folder: Path, files: Mapping[str, str]) -> Iterator[Systemd]
         file.write_text(text)
         file.chmod(0o755 if file.parent.name == "bin" else 0o644)
     (over / "var/log/classifier").mkdir(parents=True)
-    (over / "opt/classifier").mkdir(parents=True)
-    (over / "opt/classifier/current").symlink_to(ROOT)
-    (over / "opt/classifier/venv").symlink_to(sys.prefix)
-    process = Supervised.start(Command("systemd", (str(SCRIPT), str(folder))), {"PATH": os.environ["PATH"]}, folder)
+    script = (str(SCRIPT), str(folder), str(ROOT), str(Path(sys.prefix).resolve()))
+    process = Supervised.start(Command("systemd", script), {"PATH": os.environ["PATH"]}, folder)
     try:
         wait_until(lambda: _runs(process.pid) or not process.alive(), DEADLINE_S, f"systemd; its log: {process.log}")
         assert process.alive(), process.log.read_text()

@@ -1,11 +1,14 @@
 #!/bin/bash
-# Runs a systemd of its own on a copy of this machine's disk that is thrown away: systemd.sh FOLDER. FOLDER/etc is laid
-# over /etc. It has its own processes, mounts, cgroups and host name; the network is this machine's.
+# Runs a systemd of its own on a copy of this machine's disk that is thrown away: systemd.sh FOLDER RELEASE VENV.
+# FOLDER/over is laid over /, the code and its Python are where a machine has them. It has its own processes, mounts,
+# cgroups and host name; the network is this machine's.
 set -euo pipefail
 folder="$1"
+release="$2"
+venv="$3"
 groups="systemd unified"
 
-if [ "${2:-}" != inside ]; then
+if [ "${4:-}" != inside ]; then
   for kind in $groups .; do
     group="/sys/fs/cgroup/$kind/classifier-test-$$"
     if [ -e "/sys/fs/cgroup/$kind/cgroup.procs" ]; then
@@ -14,7 +17,7 @@ if [ "${2:-}" != inside ]; then
       echo $$ >"$group/cgroup.procs"
     fi
   done
-  exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup "$0" "$folder" inside
+  exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup "$0" "$folder" "$release" "$venv" inside
 fi
 
 disk="$folder/disk"
@@ -43,7 +46,11 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 # None of this machine's own services.
 rm -rf "$root"/usr/lib/systemd/system/*.wants "$root"/etc/systemd/system/*
 cp --recursive "$folder/over/." "$root/"
-# The tests' Python may be in root's home, which units do not see otherwise.
+# Wherever the developer has them: units have a /tmp of their own.
+mkdir -p "$root/opt/classifier/current" "$root/opt/classifier/venv"
+mount --bind "$release" "$root/opt/classifier/current"
+mount --bind "$venv" "$root/opt/classifier/venv"
+# The Python that the environment is made from may be in root's home.
 chmod o+x "$root/root"
 cd "$root"
 mkdir oldroot
