@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import requests
+import urllib3
 
 from local.photographs import photographs
 from local.stack import Stack, running_stack
@@ -39,6 +40,11 @@ class Service:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     verify: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.verify:
+            # Who asks for it knows.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def post(self, files: list[tuple[str, tuple[str, bytes]]]) -> requests.Response:
         """Send photos."""
@@ -82,6 +88,12 @@ def smoke_service(service: Service) -> int:
     """
     try:
         rows = [*_classify(service, photographs()), _classify_broken(service)]
+    except requests.exceptions.SSLError:
+        raise RuntimeError(f"the certificate of {service.url} is not trusted; --insecure takes any") from None
+    except (requests.ConnectionError, requests.Timeout):
+        raise RuntimeError(f"{service.url} does not answer; may this address reach it (AllowedCidr)?") from None
+    except requests.HTTPError as error:
+        raise RuntimeError(f"{service.url} answers {error.response.status_code}: {error.response.text[:200]}") from None
     except requests.RequestException as error:
         raise RuntimeError(f"{service.url}: {error}") from None
     _print_table(rows)
