@@ -11,7 +11,17 @@ from types import MappingProxyType
 
 from scaler.measure import ALARM_FAILURES, backed_off, measured
 from scaler.policy import POLICIES, Desired, Measured
-from scaler.roll import Spare, first_step, held, is_rolling, next_step, version_to_launch, words_of
+from scaler.roll import (
+    Spare,
+    first_step,
+    given_up,
+    held,
+    is_rolling,
+    next_step,
+    overdue_step,
+    version_to_launch,
+    words_of,
+)
 from scaler.roster import Roster, roster_of
 from scaler.scale_in import ScaleIn, commits, no_surplus, scale_in
 from scaler.state import Backlog, Decision, History, Limits, Node, Sample
@@ -41,7 +51,9 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
     if roster.never_joined and sample.now_s >= history.launch_not_before_s:
         history = backed_off(history, sample.now_s, jitter=1.0)
     learned = measured(history, sample, limits)
-    need = _need(sample.backlog, roster, learned, limits, sample.now_s)
+    room = _cap(history, limits, sample.now_s)[0] - roster.total
+    stays_out = given_up(roster, history, now_s=sample.now_s, room=room)
+    need = _need(sample.backlog, roster, learned, limits, sample.now_s, stays_out=stays_out)
     history = held(history, roster, there=need.there + len(need.reverts), missing=need.missing)
     leaving, surge = _leaving(sample.backlog, roster, learned, history, limits, need=need, now_s=sample.now_s)
     launches = _launches(need.missing + surge, roster, history, limits, sample.now_s)
@@ -50,7 +62,7 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
     lost = () if roster.deaf and held_off else roster.lost
     decision = Decision(
         launch=launches.number,
-        template_version=version_to_launch(history, roster, limits, urgent=need.urgent),
+        template_version=version_to_launch(history, roster, limits, urgent=need.urgent, number=launches.number),
         revert=_ids(need.reverts),
         drain=leaving.drain,
         commit=commits([node for node in roster.draining if node not in need.reverts], limits, sample.now_s),
@@ -67,15 +79,20 @@ def _leaving(
 ) -> tuple[ScaleIn, int]:
     """Return who is drained, and how many nodes are launched to replace others.
 
-    A burst comes first. While no node is wanted, none tries a new version.
+    A burst comes first, unless the roll is overdue. While no node is wanted, none tries a new version.
     """
+    room = _cap(history, limits, now_s)[0] - roster.total
+    yields = overdue_step(roster, history, now_s=now_s, room=room) if need.desired.nodes else ()
+    if yields:
+        versions = replace(history.versions, yielded=not history.versions.joined)
+        return ScaleIn(yields, replace(no_surplus(history), versions=versions)), 0
     if need.missing > 0 or need.reverts:
         return ScaleIn((), no_surplus(history)), 0
     desired = need.desired.nodes
     leaving = scale_in(roster.taking, desired, history, limits, now_s, first=roster.outdated)
     if not desired or not is_rolling(history, roster):
         return leaving, 0
-    spare, room = Spare(backlog, learned, limits), _cap(history, limits, now_s)[0] - roster.total
+    spare = Spare(backlog, learned, limits)
     if history.versions.joined:
         step = next_step(roster, leaving.history, spare, desired=desired, now_s=now_s, room=room)
     else:
@@ -102,16 +119,17 @@ class Need:
     urgent: bool
 
 
-def _need(backlog: Backlog, roster: Roster, learned: Measured, limits: Limits, now_s: float) -> Need:
+def _need(backlog: Backlog, roster: Roster, learned: Measured, limits: Limits, now_s: float, *, stays_out: str) -> Need:
     """Return the need with as few reverts as fill it; a node that does not answer cannot be told to take tasks.
 
-    A node that drains because it is outdated is taken back for messages, and not for the minimum alone.
+    A node that drains because it is outdated is taken back for messages, and not for the minimum alone; `stays_out` is
+    one that is not taken back.
     """
     policy = POLICIES[limits.policy]
     capacity = roster.capacity(now_s, learned.boot_s)
     # The latest to drain has the longest way still to go.
     revertible = sorted(
-        (node for node in roster.draining if node.report is not None),
+        (node for node in roster.draining if node.report is not None and node.id != stays_out),
         key=lambda node: (node.id in roster.outdated, -node.since_s, node.id),
     )
     for number in range(len(revertible) + 1):

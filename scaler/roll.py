@@ -1,8 +1,8 @@
 """Nodes of another launch template version make room for new ones: how many, which, and when not. Pure.
 
 One new node tries the version; when it has joined, old nodes go as new ones come, a quarter of the nodes at a time. What
-a backlog needs comes first. When nodes of the version do not join, the roll is halted and launches use the version that
-worked before.
+a backlog needs comes first, but not for ever: see `overdue_step`. When nodes of the version do not join, the roll is
+halted and launches use the version that worked before.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from scaler.measure import joined, lost_in_boot
 from scaler.policy import POLICIES, Capacity, Measured
 from scaler.roster import Roster, is_outdated
-from scaler.state import Backlog, History, Limits, Node, Sample, Versions
+from scaler.state import Backlog, History, Limits, Node, Phase, Sample, Versions
 
 # Of the nodes, replaced at the same time, like Kubernetes' default of a Deployment's surge:
 # https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#max-surge
 SHARE = 0.25
+# A roll that waits so long for messages to need less costs more than one node that is missing for a boot: what is
+# deployed may be what makes the service fast again. Ten boots of 90 s: at most a tenth of one node's time is lost.
+OVERDUE_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -50,26 +53,44 @@ def learn_versions(history: History, sample: Sample, previous: Sample | None, li
         fallback = max(others, key=lambda node: (node.launched_at_s, node.id)).template_version
     elif has_joined and not any(is_outdated(node, limits) for node in sample.nodes):
         fallback = None
-    lost = _of(wanted, lost_in_boot(sample, previous))
-    failures = 0 if _of(wanted, joined(sample, previous)) else known.failures + lost
-    return replace(history, versions=Versions(wanted, has_joined, failures, fallback, known.hold))
+    lost, came = _of(wanted, lost_in_boot(sample, previous)), _of(wanted, joined(sample, previous))
+    failures = 0 if came else known.failures + lost
+    outdated = sum(is_outdated(node, limits) and node.phase is not Phase.STOPPING for node in sample.nodes)
+    since_s = sample.now_s if known.since_s is None or came or outdated < known.outdated else known.since_s
+    return replace(
+        history,
+        versions=Versions(
+            wanted,
+            has_joined,
+            failures,
+            fallback,
+            known.hold,
+            outdated,
+            since_s if outdated else None,
+            yielded=known.yielded and not has_joined and not lost,
+        ),
+    )
 
 
 def _of(version: str, nodes: Sequence[Node]) -> int:
     return sum(node.template_version == version for node in nodes)
 
 
-def version_to_launch(history: History, roster: Roster, limits: Limits, *, urgent: bool) -> str:
+def version_to_launch(history: History, roster: Roster, limits: Limits, *, urgent: bool, number: int) -> str:
     """Return the version that launches use: the wanted one, unless messages wait and only an older is known to work.
+
+    The one node for which another had to go tries the wanted one all the same.
 
     Args:
         history: what is remembered.
         roster: the nodes, sorted.
         limits: the operator's settings.
         urgent: whether messages need the nodes, and not the roll or the minimum.
+        number: nodes that are launched.
     """
     known = history.versions
-    unproven = urgent and not known.joined and any(node.id in roster.outdated for node in roster.taking)
+    tries = known.yielded and number == 1 and all(node.id in roster.outdated for node in roster.booting)
+    unproven = urgent and not known.joined and not tries and any(node.id in roster.outdated for node in roster.taking)
     return (known.fallback if known.halted or unproven else None) or limits.template_version
 
 
@@ -168,11 +189,42 @@ def next_step(roster: Roster, history: History, spare: Spare, *, desired: int, n
     return Step(tuple(node.id for node in old[:drain]), surge)
 
 
+def overdue_step(roster: Roster, history: History, *, now_s: float, room: int) -> tuple[str, ...]:
+    """Return the one old node that is drained although messages need it, because the roll has waited too long.
+
+    Args:
+        roster: the nodes, sorted.
+        history: what is remembered.
+        now_s: the time now.
+        room: nodes that may be launched below the cap.
+    """
+    due = is_overdue(history, now_s) and room <= 0 and _is_quiet(roster, history)
+    return tuple(node.id for node in _old(roster)[:1]) if due else ()
+
+
+def is_overdue(history: History, now_s: float) -> bool:
+    """Return whether a roll that is not halted has not come further for too long."""
+    since_s = history.versions.since_s
+    return not history.versions.halted and since_s is not None and now_s - since_s >= OVERDUE_S
+
+
+def given_up(roster: Roster, history: History, *, now_s: float, room: int) -> str:
+    """Return the draining node that is not taken back even for messages, as an overdue roll needs its place; or empty."""
+    if room > 0 or not is_overdue(history, now_s):
+        return ""
+    draining = [(node.since_s, node.id) for node in roster.draining if node.id in roster.outdated]
+    return min(draining)[1] if draining else ""
+
+
+def _is_quiet(roster: Roster, history: History) -> bool:
+    """Return whether nothing is on its way, and launches succeed."""
+    return len(roster.taking) == roster.total and not history.launch_failures and not history.stopped
+
+
 def _make_room(roster: Roster, history: History, spare: Spare) -> tuple[str, ...]:
-    quiet = len(roster.taking) == roster.total and not history.launch_failures and not history.stopped
     reporting = sum(node.report is not None for node in roster.taking)
     for_messages = replace(spare, limits=replace(spare.limits, min_nodes=0))
-    can_go = for_messages.of(Capacity(reporting), 1) if quiet else 0
+    can_go = for_messages.of(Capacity(reporting), 1) if _is_quiet(roster, history) else 0
     return tuple(node.id for node in _old(roster)[:can_go])
 
 

@@ -152,6 +152,9 @@ class Versions:
         fallback: the version that worked before, as long as the roll is not done: empty if it has no number, None if
             there is none.
         hold: nodes that a roll leaves as many of, those that boot included; None while there is none.
+        outdated: nodes of other versions at the last sample.
+        since_s: when the roll began or last came further; None while there is none.
+        yielded: whether a node had to go for one that tries the version, which has neither joined nor been lost yet.
     """
 
     wanted: str = ""
@@ -159,6 +162,9 @@ class Versions:
     failures: int = 0
     fallback: str | None = None
     hold: int | None = None
+    outdated: int = 0
+    since_s: float | None = None
+    yielded: bool = False
 
     @property
     def halted(self) -> bool:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.decide import decide
+from scaler.roll import OVERDUE_S, is_overdue
 from scaler.roster import is_outdated
 from scaler.state import (
     DEFAULT_VERSION,
@@ -74,6 +75,9 @@ HISTORIES = st.builds(
         failures=st.integers(0, 4),
         fallback=st.sampled_from([None, "", "1"]),
         hold=st.none() | st.integers(0, 20),
+        outdated=st.integers(0, 12),
+        since_s=st.none() | st.floats(NOW_S - 2 * OVERDUE_S, NOW_S),
+        yielded=st.booleans(),
     ),
 )
 
@@ -207,7 +211,7 @@ def test_unknown_changes_nothing(sample: Sample, history: History, limits: Limit
 
 @given(SAMPLES, HISTORIES, ROLLS)
 def test_what_a_roll_drains_is_not_asked_back(sample: Sample, history: History, limits: Limits) -> None:
-    """Once the drained nodes drain, the same backlog takes none of them back, and no message needs another."""
+    """Once the drained nodes drain, none of them is taken back, and no message needs another but for an overdue roll."""
     first, after = decide(sample, history, limits)
     assert sample.nodes is not None
     nodes = tuple(
@@ -219,7 +223,8 @@ def test_what_a_roll_drains_is_not_asked_back(sample: Sample, history: History, 
     second, _ = decide(replace(sample, nodes=nodes), after, replace(limits, min_nodes=0))
     if first.drain:
         assert not set(first.drain) & set(second.revert)
-        assert second.values["missing"] == 0
+        yielded = is_overdue(history, NOW_S) and len(first.drain) == 1
+        assert second.values["missing"] == 0 or yielded
 
 
 @given(SAMPLES, HISTORIES, ROLLS)

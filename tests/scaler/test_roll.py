@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scaler.decide import decide
 from scaler.loop import Tick
 from scaler.memory import Memory, from_json, to_json
-from scaler.roll import learn_versions, words_of
+from scaler.roll import OVERDUE_S, learn_versions, words_of
 from scaler.scenario import Scenario
 from scaler.simulate import Run, simulate
 from scaler.state import Decision, History, Limits, Node, Phase, Sample, Versions
@@ -23,6 +23,7 @@ from tests.scaler.fleets import NOW_S, booting, draining, phase, ready, report, 
 LIMITS = Limits(max_nodes=19, target_drain_s=180, initial_task_s=10, template_version="2")
 UNPROVEN = History(versions=Versions("2", fallback="1"))
 PROVEN = History(versions=Versions("2", joined=True, fallback="1", hold=2))
+OVERDUE = History(versions=replace(UNPROVEN.versions, outdated=3, since_s=NOW_S - OVERDUE_S))
 HALTED = History(versions=Versions("2", failures=3, fallback="1"))
 BUSY = report(active=8)
 WORLD = Scenario(task_s=10, tick_s=5, roll_at_s=3600)
@@ -117,6 +118,62 @@ def many(number: int, said: str = "busy") -> list[Node]:
             id="all are needed: the roll waits",
         ),
         pytest.param(
+            sample(*many(3), visible=99_999, in_flight=24),
+            OVERDUE,
+            replace(LIMITS, max_nodes=3),
+            {"drain": ("i-00",)},
+            id="it has waited for too long: one yields",
+        ),
+        pytest.param(
+            sample(*many(3), visible=99_999, in_flight=24),
+            replace(OVERDUE, versions=replace(OVERDUE.versions, since_s=NOW_S - OVERDUE_S + 1)),
+            replace(LIMITS, max_nodes=3),
+            {},
+            id="not yet",
+        ),
+        pytest.param(
+            sample(*many(1), visible=99_999, in_flight=8),
+            OVERDUE,
+            replace(LIMITS, min_nodes=1, max_nodes=1),
+            {"drain": ("i-00",)},
+            id="the only node yields",
+        ),
+        pytest.param(
+            sample(*many(3), visible=99_999, in_flight=24),
+            replace(OVERDUE, lowered_cap=3, lowered_cap_until_s=NOW_S + 1),
+            LIMITS,
+            {"drain": ("i-00",)},
+            id="one yields under the account's limit too",
+        ),
+        pytest.param(
+            sample(*many(2), old(draining("i-9", said=report(consuming=False))), visible=99_999, in_flight=24),
+            OVERDUE,
+            replace(LIMITS, max_nodes=3),
+            {},
+            id="who has yielded is not taken back, and no second one goes",
+        ),
+        pytest.param(
+            sample(*many(2), new(booting("n-1")), visible=99_999, in_flight=16),
+            OVERDUE,
+            replace(LIMITS, max_nodes=3),
+            {},
+            id="overdue, and a node is on its way",
+        ),
+        pytest.param(
+            sample(*many(3), visible=99_999, in_flight=24),
+            replace(OVERDUE, launch_failures=1),
+            replace(LIMITS, max_nodes=3),
+            {},
+            id="overdue, and launches fail",
+        ),
+        pytest.param(
+            sample(*many(3), visible=99_999, in_flight=24),
+            replace(OVERDUE, versions=replace(OVERDUE.versions, failures=3)),
+            replace(LIMITS, max_nodes=3),
+            {},
+            id="overdue, and halted",
+        ),
+        pytest.param(
             sample(*many(1), visible=400, in_flight=8), PROVEN, LIMITS, {"launch": 4}, id="a burst comes first"
         ),
         pytest.param(
@@ -178,6 +235,18 @@ def test_steps(seen: Sample, history: History, limits: Limits, expected: dict[st
         pytest.param(sample(*many(1), in_flight=8), UNPROVEN, "2", id="the one that tries it"),
         pytest.param(sample(*many(1), visible=400), UNPROVEN, "1", id="a burst, and nobody knows whether 2 works"),
         pytest.param(sample(*many(1), visible=400), PROVEN, "2", id="a burst, and 2 works"),
+        pytest.param(
+            sample(*many(18), visible=9999),
+            replace(UNPROVEN, versions=replace(UNPROVEN.versions, yielded=True)),
+            "2",
+            id="in the place of one that has yielded",
+        ),
+        pytest.param(
+            sample(*many(17), visible=9999),
+            replace(UNPROVEN, versions=replace(UNPROVEN.versions, yielded=True)),
+            "1",
+            id="in more places than that",
+        ),
         pytest.param(sample(visible=400), UNPROVEN, "2", id="no old node is there"),
         pytest.param(sample(*many(1), visible=400), HALTED, "1", id="halted"),
         pytest.param(sample(visible=400), HALTED, "1", id="halted, and no node is left"),
@@ -257,7 +326,33 @@ TRIED, JOINED, OLD = new(booting("n-1")), new(ready("n-1")), old(ready("i-1"))
 )
 def test_versions_are_learned(timeline: list[tuple[Node, ...]], history: History, expected: Versions) -> None:
     """Which version works is seen by nodes that join, and that one does not by nodes that are lost in their boot."""
-    assert learned(*timeline, history=history) == expected
+    known = learned(*timeline, history=history)
+    assert replace(known, outdated=0, since_s=None) == expected
+
+
+@pytest.mark.parametrize(
+    ("timeline", "since_s"),
+    [
+        pytest.param([(OLD,), (OLD,)], NOW_S, id="nothing"),
+        pytest.param([(OLD, *many(1)), (OLD,), (OLD,)], NOW_S + 1, id="one old node fewer"),
+        pytest.param([(OLD,), (OLD, *many(1))], NOW_S, id="one more"),
+        pytest.param([(OLD, TRIED), (OLD, JOINED), (OLD, JOINED)], NOW_S + 1, id="a new one has joined"),
+        pytest.param([(OLD, TRIED), (OLD,)], NOW_S, id="a new one was lost"),
+        pytest.param([(OLD,), (JOINED,)], None, id="done"),
+    ],
+)
+def test_when_a_roll_last_came_further(timeline: list[tuple[Node, ...]], since_s: float | None) -> None:
+    """It does with each old node that is gone and each new one that joins; what is known of it is stored."""
+    known = learned(*timeline)
+    assert known.since_s == since_s
+    memory = Memory(History(versions=known))
+    assert from_json(to_json(memory)) == memory
+
+
+def test_a_roll_of_before_there_were_times_begins_to_wait_now() -> None:
+    """A memory without the time is read, and nothing yields at once."""
+    data = b'{"version": 1, "history": {"versions": {"wanted": "2", "joined": true, "fallback": "1", "hold": 1}}}'
+    assert learned((OLD,), history=from_json(data).history).since_s == NOW_S
 
 
 def test_what_is_known_of_versions_outlives_the_scaler() -> None:
@@ -311,7 +406,7 @@ def test_a_roll_ends_and_costs_no_wait(
 
 @settings(max_examples=10, deadline=None)
 @given(
-    cap=st.integers(2, 16),
+    cap=st.integers(1, 16),
     load=st.floats(0.05, 0.6),
     least=st.integers(0, 16),
     world=st.builds(
@@ -334,6 +429,43 @@ def test_every_roll_ends_within_the_cap_and_interrupts_nothing(
     assert result.series.nodes.max() <= cap
     assert result.roll_s is not None
     assert result.roll_s < 3600
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    cap=st.integers(1, 4),
+    load=st.floats(0.85, 1.1),
+    least=st.integers(0, 4),
+    world=st.builds(
+        Scenario,
+        task_s=st.sampled_from([1.0, 10.0, 60.0]),
+        count_noise=st.sampled_from([0.0, 0.3]),
+        roll_at_s=st.just(1800.0),
+        seed=st.integers(0, 99),
+    ),
+)
+def test_a_roll_ends_though_every_node_is_needed(cap: int, load: float, least: int, world: Scenario) -> None:
+    """At loads about and beyond what the cap bears, each old node goes within a wait, its last tasks and two boots."""
+    bound_s = cap * (OVERDUE_S + 2 * world.task_s + 2 * world.boot_s + 60)
+    mean = load * cap * world.slots * world.tick_s / world.task_s
+    ticks = int((1800 + bound_s) / world.tick_s)
+    arrivals = np.random.default_rng(world.seed).poisson(mean, size=ticks).astype(np.int64)
+    result = run(Limits(min_nodes=min(least, cap), max_nodes=cap, initial_task_s=world.task_s), world, arrivals)
+    assert result.interrupted == 0
+    assert result.series.nodes.max() <= cap
+    assert result.roll_s is not None
+    assert result.roll_s <= bound_s
+
+
+def test_a_version_that_does_not_work_halts_under_a_full_cap_too() -> None:
+    """Where all nodes are needed, three of it are tried one at a time, and then old ones fill the cap."""
+    world = replace(WORLD, broken_version="2", roll_at_s=1800.0)
+    arrivals = np.full(3 * 720, 17, dtype=np.int64)
+    broken = run(Limits(initial_task_s=10, max_nodes=4), world, arrivals)
+    assert broken.interrupted == 0
+    assert broken.series.nodes.max() == 4
+    assert broken.series.taking[720:2160].min() >= 3
+    assert broken.series.taking[1600:2160].min() == 4
 
 
 def test_a_version_that_does_not_work_costs_no_wait() -> None:
