@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from botocore.exceptions import ClientError
+
+from deploy import stacks
 from deploy.changes import Row, row
 from deploy.console import pauses
 from deploy.errors import DeployError, one_line
@@ -76,14 +79,32 @@ def create(
 
 
 def discard(cloudformation: CloudFormationClient, changes: ChangeSet, *, new: bool) -> None:
-    """Forget a change set, and the empty stack that a new one's made.
+    """Forget a change set, and the stack that a new one's made if it is still empty and nobody else plans it.
 
     Raises:
         botocore.exceptions.ClientError: CloudFormation refuses.
     """
-    cloudformation.delete_change_set(ChangeSetName=changes.id, StackName=changes.stack_id)
-    if new:
+    try:
+        cloudformation.delete_change_set(ChangeSetName=changes.id, StackName=changes.stack_id)
+    except ClientError as error:
+        if not _is_gone(error):
+            raise
+    if new and _is_ours_alone(cloudformation, changes):
         cloudformation.delete_stack(StackName=changes.stack_id)
+
+
+def _is_ours_alone(cloudformation: CloudFormationClient, changes: ChangeSet) -> bool:
+    stack = stacks.find(cloudformation, changes.stack_id)
+    if stack is None or not stack.is_preview:
+        return False
+    pages = cloudformation.get_paginator("list_change_sets").paginate(StackName=changes.stack_id)
+    # Ours may be listed for a while yet.
+    return all(entry.get("ChangeSetId") == changes.id for page in pages for entry in page["Summaries"])
+
+
+def _is_gone(error: ClientError) -> bool:
+    told = error.response["Error"]
+    return told["Code"] in {"ChangeSetNotFound", "ChangeSetNotFoundException"} or "does not exist" in told["Message"]
 
 
 def _settled(cloudformation: CloudFormationClient, change_set: str) -> DescribeChangeSetOutputTypeDef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ ARTIFACT_BUCKET = "ArtifactBucket"
 CODE_VERSION = "CodeVersion"
 DEPLOYMENT = "Deployment"
 TEMPLATE_PREFIX = "TemplatePrefix"
+CIDR = "AllowedCidr"
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MOST_BYTES = 4096
 SET_BY_COMMAND = {ARTIFACT_BUCKET, CODE_VERSION, TEMPLATE_PREFIX}
 
 
@@ -82,6 +86,8 @@ def check(parameter: Declared, value: str) -> None:
     Raises:
         DeployError: it is refused.
     """
+    if len(value.encode()) > MOST_BYTES:
+        raise DeployError(f"{parameter.name} is refused: {len(value.encode())} bytes; {MOST_BYTES} are the most")
     if parameter.allowed and value not in parameter.allowed:
         raise DeployError(f"{parameter.name}={value!r} is refused: it should be one of {', '.join(parameter.allowed)}")
     if parameter.pattern and not re.fullmatch(parameter.pattern, value):
@@ -89,17 +95,36 @@ def check(parameter: Declared, value: str) -> None:
         raise DeployError(f"{parameter.name}={value!r} is refused: {wanted}")
     if parameter.least is not None or parameter.most is not None:
         _check_number(parameter, value)
+    if parameter.name == CIDR:
+        _check_cidr(value)
+
+
+def check_together(values: Mapping[str, str]) -> None:
+    """Hold values against each other, where the template cannot.
+
+    Raises:
+        DeployError: they do not go together.
+    """
+    least, most = values["MinNodes"], values["MaxNodes"]
+    if int(least) > int(most):
+        raise DeployError(f"MinNodes={least} is refused: it is more than MaxNodes={most}")
+
+
+def _check_cidr(value: str) -> None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise DeployError(f"{CIDR}={value!r} is refused: {error}") from None
 
 
 def _check_number(parameter: Declared, value: str) -> None:
     least = float("-inf") if parameter.least is None else parameter.least
     most = float("inf") if parameter.most is None else parameter.most
-    try:
-        fits = least <= float(value) <= most
-    except ValueError:
-        fits = False
-    if not fits:
-        raise DeployError(f"{parameter.name}={value!r} is refused: it should be a number from {least:g} to {most:g}")
+    # float() and int() take more than CloudFormation and the processes do, such as 1e2, 5_0 or other scripts' digits.
+    if not (re.fullmatch(r"[0-9]{1,9}", value) and least <= int(value) <= most):
+        raise DeployError(
+            f"{parameter.name}={value!r} is refused: it should be a whole number from {least:g} to {most:g}"
+        )
 
 
 def request(

@@ -20,6 +20,7 @@ from deploy.parameters import (
     DEPLOYMENT,
     TEMPLATE_PREFIX,
     Declared,
+    check_together,
     declared,
     effective,
     parse,
@@ -88,6 +89,7 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
     had = stack.parameters if stack else None
     request({**given, CODE_VERSION: ""}, known, had)
     check_rules(templates.main, effective(given, known, had))
+    check_together(effective(given, known, had))
     ensure_bucket(aws, bucket)
     given[CODE_VERSION] = _code(aws, bucket, order, console)
     url = upload_templates(aws, bucket, templates)
@@ -156,9 +158,9 @@ def _apply(aws: Aws, order: Order, url: str, values: _Values, console: Console) 
         console.tell(f"stack {order.stack} is as ordered: nothing changes")
         return False
     what = "a new stack" if values.stack is None else f"stack {order.stack}, {values.stack.status}"
-    console.tell(f"\n{what} in {aws.region}, account {aws.account_id}\n\n{table(changes.rows)}\n")
-    console.tell(estimate(effective(values.given, values.known, values.had), values.templates, aws.region))
     try:
+        console.tell(f"\n{what} in {aws.region}, account {aws.account_id}\n\n{table(changes.rows)}\n")
+        console.tell(estimate(effective(values.given, values.known, values.had), values.templates, aws.region))
         ready = _prepared(aws, order, changes, console)
     except BaseException:
         changesets.discard(aws.cloudformation, changes, new=values.stack is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.errors import DeployError
-from deploy.parameters import declared, effective, parse, request
+from deploy.parameters import check_together, declared, effective, parse, request
 from deploy.rules import check_rules
 from deploy.upload import Templates
 
@@ -14,6 +14,7 @@ Parameters:
   Deployment: {Type: String}
   CodeVersion: {Type: String}
   Cidr: {Type: String, AllowedPattern: "[0-9./]+", Description: Who may reach it.}
+  AllowedCidr: {Type: String, Default: 10.0.0.0/8}
   Nodes: {Type: Number, Default: 19, MinValue: 1, MaxValue: 100}
   Purchase: {Type: String, Default: spot, AllowedValues: [spot, on-demand]}
 Resources:
@@ -29,8 +30,16 @@ KNOWN = declared(TEMPLATE)
         pytest.param("Node=3", "Node is no parameter; did you mean Nodes?", id="near miss"),
         pytest.param("Zzz=3", "Zzz is no parameter; `python -m deploy parameters` lists them", id="unknown"),
         pytest.param("CodeVersion=1", "CodeVersion is refused: the command sets it by itself", id="the command's own"),
-        pytest.param("Nodes=0", "Nodes='0' is refused: it should be a number from 1 to 100", id="too small"),
-        pytest.param("Nodes=many", "Nodes='many' is refused: it should be a number from 1 to 100", id="no number"),
+        pytest.param("Nodes=0", "Nodes='0' is refused: it should be a whole number from 1 to 100", id="too small"),
+        pytest.param(
+            "Nodes=many", "Nodes='many' is refused: it should be a whole number from 1 to 100", id="no number"
+        ),
+        pytest.param(
+            "AllowedCidr=1.2.3.4/40",
+            "AllowedCidr='1.2.3.4/40' is refused: '1.2.3.4/40' does not appear to be an IPv4 or IPv6 network",
+            id="no range",
+        ),
+        pytest.param(f"Deployment={'é' * 2049}", "Deployment is refused: 4098 bytes; 4096 are the most", id="too long"),
         pytest.param("Cidr=all", "Cidr='all' is refused: Who may reach it.", id="pattern"),
         pytest.param("Purchase=x", "Purchase='x' is refused: it should be one of spot, on-demand", id="choice"),
     ],
@@ -40,6 +49,20 @@ def test_a_wrong_word_is_refused_with_what_to_do(word: str, message: str) -> Non
     with pytest.raises(DeployError) as caught:
         parse([word], KNOWN)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", ["1e2", "2.5", "5_0", " 5", "5\n", "\u0665", ""])
+def test_a_number_is_plain_digits(value: str) -> None:
+    """What Python would take for a number, but CloudFormation or a node's settings would not, is refused."""
+    with pytest.raises(DeployError, match=r"^Nodes=.* is refused: it should be a whole number from 1 to 100$"):
+        parse([f"Nodes={value}"], KNOWN)
+
+
+def test_fewest_nodes_are_not_above_the_cap() -> None:
+    """A deployment never asks for more nodes than its own cap."""
+    check_together({"MinNodes": "9", "MaxNodes": "10"})
+    with pytest.raises(DeployError, match=r"^MinNodes=11 is refused: it is more than MaxNodes=10$"):
+        check_together({"MinNodes": "11", "MaxNodes": "10"})
 
 
 def test_a_value_may_hold_an_equals_sign() -> None:
