@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts.type_defs import GetCallerIdentityResponseTypeDef
 
 # CloudFormation allows few calls a second; the SDK waits and asks again.
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 8})
@@ -51,7 +52,20 @@ class Aws:
         Raises:
             botocore.exceptions.ClientError: the keys are wrong.
         """
-        return self.session.client("sts", config=CONFIG).get_caller_identity()["Account"]
+        return self._caller["Account"]
+
+    @cached_property
+    def partition(self) -> str:
+        """What ARNs begin with here: aws, aws-cn or aws-us-gov.
+
+        Raises:
+            botocore.exceptions.ClientError: the keys are wrong.
+        """
+        return self._caller["Arn"].split(":")[1]
+
+    @cached_property
+    def _caller(self) -> GetCallerIdentityResponseTypeDef:
+        return self.session.client("sts", config=CONFIG).get_caller_identity()
 
     @cached_property
     def cloudformation(self) -> CloudFormationClient:

@@ -52,7 +52,7 @@ def bucket_name(aws: Aws) -> str:
 
 
 def ensure_bucket(aws: Aws, bucket: str) -> None:
-    """Create the artefact bucket if it is missing.
+    """Create the artefact bucket if it is missing, and close it, whoever made it or changed it by hand.
 
     Raises:
         botocore.exceptions.ClientError: S3 refuses, for instance because another account has that name.
@@ -62,12 +62,18 @@ def ensure_bucket(aws: Aws, bucket: str) -> None:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
             raise
-    else:
-        return
+        _create_bucket(aws, bucket)
+    _close_bucket(aws, bucket)
+
+
+def _create_bucket(aws: Aws, bucket: str) -> None:
     if aws.region == DEFAULT_LOCATION:
         aws.s3.create_bucket(Bucket=bucket)
     else:
         aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})  # type: ignore[typeddict-item]  # any region
+
+
+def _close_bucket(aws: Aws, bucket: str) -> None:
     aws.s3.put_public_access_block(
         Bucket=bucket,
         PublicAccessBlockConfiguration={
@@ -79,16 +85,16 @@ def ensure_bucket(aws: Aws, bucket: str) -> None:
     )
     encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
     aws.s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=encryption)  # type: ignore[arg-type]  # a plain dict
-    aws.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(_tls_only(bucket)))
+    aws.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(_tls_only(aws.partition, bucket)))
 
 
-def _tls_only(bucket: str) -> dict[str, object]:
+def _tls_only(partition: str, bucket: str) -> dict[str, object]:
     statement = {
         "Sid": "TlsOnly",
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
-        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "Resource": [f"arn:{partition}:s3:::{bucket}", f"arn:{partition}:s3:::{bucket}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
