@@ -48,5 +48,6 @@ class Console:
             raise DeployError("nobody is there to confirm: add --yes (in make: YES=1) if that is meant")
         try:
             return input(f"{question} Type '{word}': ").strip() == word
-        except EOFError:  # Ctrl-D
+        except (EOFError, KeyboardInterrupt):  # Ctrl-D and Ctrl-C: nothing has begun
+            self.tell("")
             return False

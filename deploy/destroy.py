@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,7 @@ def destroy(aws: Aws, name: str, console: Console, *, delete_data: bool) -> None
         botocore.exceptions.ClientError: it refuses a request.
     """
     stack = stacks.require(aws.cloudformation, name)
-    if stack.status.endswith("_IN_PROGRESS") and not stack.is_preview:
-        raise DeployError(f"stack {name} is {stack.status}: somebody is at it; wait until that is over")
+    _check_idle(stack)
     held = holdings(aws, stack.id)
     # A stack that failed for another's names has no queue, and the nodes of that name are the other's.
     deployment = stack.parameters.get("Deployment", "") if held.messages else ""
@@ -71,7 +70,10 @@ def destroy(aws: Aws, name: str, console: Console, *, delete_data: bool) -> None
     if not console.confirmed(f"Destroy stack {name} for good?", name):
         console.tell("nothing was changed")
         return
-    _stop_machines(aws, stack.id, deployment, console)
+    sizes = _stop_web(aws, stack.id, console)
+    if not delete_data:
+        _check_nothing_came(aws, stack, sizes)
+    _stop_nodes(aws, deployment, console)
     for bucket, full in held.objects.items():
         if full:
             console.tell(f"emptying {bucket}")
@@ -82,6 +84,27 @@ def destroy(aws: Aws, name: str, console: Console, *, delete_data: bool) -> None
     aws.cloudformation.delete_stack(StackName=stack.id)
     console.tell(f"\nstack {name} is {follower.wait()}")
     _delete_control_queues(aws, deployment, console)
+
+
+def _check_idle(stack: stacks.DeployedStack) -> None:
+    if stack.status == "DELETE_IN_PROGRESS":
+        raise DeployError(f"stack {stack.name} is already going; wait until that is over")
+    # One that is being made may be given up.
+    if stack.status.endswith("_IN_PROGRESS") and stack.status not in {stacks.REVIEW, "CREATE_IN_PROGRESS"}:
+        raise DeployError(f"stack {stack.name} is {stack.status}: somebody is at it; wait until that is over")
+
+
+def _check_nothing_came(aws: Aws, stack: stacks.DeployedStack, sizes: Mapping[str, tuple[int, int]]) -> None:
+    # Until the web machine stopped, photos could come.
+    kept = holdings(aws, stack.id).kept
+    if kept:
+        # CloudFormation would see no change, so that deploying again would not bring it back.
+        for group, (least, most) in sizes.items():
+            aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=least, MaxSize=most)
+        raise DeployError(
+            f"{'; '.join(kept)}, which came meanwhile: nothing was deleted, and the web machine is "
+            "started again; --delete-data lets them go"
+        )
 
 
 def holdings(aws: Aws, stack_id: str) -> Holdings:
@@ -116,13 +139,20 @@ def _messages(aws: Aws, url: str) -> int:
     return sum(int(found[name]) for name in COUNTS)
 
 
-def _stop_machines(aws: Aws, stack_id: str, deployment: str, console: Console) -> None:
+def _stop_web(aws: Aws, stack_id: str, console: Console) -> dict[str, tuple[int, int]]:
+    sizes: dict[str, tuple[int, int]] = {}
     # The scaler goes first: it would launch new nodes for those that go. Nodes are not in the stack, but its network
     # cannot be deleted while they are in there.
     for group in stacks.resources(aws.cloudformation, stack_id, "AWS::AutoScaling::AutoScalingGroup"):
         console.tell(f"stopping the web machine ({group})")
+        found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+        sizes |= {entry["AutoScalingGroupName"]: (entry["MinSize"], entry["MaxSize"]) for entry in found}
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
         _wait(lambda group=group: not _members(aws, group), f"the web machine of {group} to go")  # type: ignore[misc]  # a default argument binds the loop's name
+    return sizes
+
+
+def _stop_nodes(aws: Aws, deployment: str, console: Console) -> None:
     if not deployment:
         return
     nodes = _nodes(aws, deployment)

@@ -52,7 +52,7 @@ def bucket_name(aws: Aws) -> str:
 
 
 def ensure_bucket(aws: Aws, bucket: str) -> None:
-    """Create the artefact bucket if it is missing, and close it, whoever made it or changed it by hand.
+    """Create the artefact bucket if it is missing; close it, also after changes by hand, unless it is the operator's own.
 
     Raises:
         botocore.exceptions.ClientError: S3 refuses, for instance because another account has that name.
@@ -63,7 +63,10 @@ def ensure_bucket(aws: Aws, bucket: str) -> None:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
             raise
         _create_bucket(aws, bucket)
-    _close_bucket(aws, bucket)
+        _close_bucket(aws, bucket)
+    else:
+        if bucket == bucket_name(aws):
+            _close_bucket(aws, bucket)
 
 
 def _create_bucket(aws: Aws, bucket: str) -> None:
