@@ -51,7 +51,7 @@ destroy: .venv/.run ## delete STACK from AWS, with DELETE_DATA=1 its photos, too
 	@$(PY) -m deploy destroy "$(STACK)" $(FLAGS) $(if $(YES),--yes) $(if $(DELETE_DATA),--delete-data)
 
 test: install ## run all tests
-	@$(PY) -m pytest -n 2 --dist loadfile
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: install ## ask the API everything that its OpenAPI document allows and forbids (2 min)
 	@$(PY) -m tests.fuzz
