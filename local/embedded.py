@@ -7,10 +7,8 @@ import signal
 from contextlib import ExitStack
 
 from local.emulators import DEPLOYMENT_SERVICES, START_DEADLINE_S, Emulators
-from local.ports import is_free
 from local.processes import Supervised, wait_until
-from local.settings import LocalSettings
-from tasks.environment import SettingsError
+from local.settings import LocalSettings, require_free
 
 
 def run_aws(settings: LocalSettings) -> int:
@@ -20,10 +18,7 @@ def run_aws(settings: LocalSettings) -> int:
         SettingsError: a port is in use.
         TimeoutError: an emulator did not answer in time.
     """
-    ports = {"LOCAL_AWS_PORT": settings.aws_port, "LOCAL_EC2_PORT": settings.ec2_port}
-    for name, port in ports.items():
-        if not is_free(port):
-            raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
+    require_free({"LOCAL_AWS_PORT": settings.aws_port, "LOCAL_EC2_PORT": settings.ec2_port})
     emulators = Emulators(settings.aws_port, settings.ec2_port, services=DEPLOYMENT_SERVICES)
     log_dir = settings.state_dir / "log"
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -13,11 +13,10 @@ from pathlib import Path
 from honcho import manager as honcho
 
 from local.emulators import START_DEADLINE_S, Emulators, answers
-from local.ports import is_free
 from local.processes import Command, Supervised, wait_until
 from local.provision import provision, provision_nodes
 from local.services import Services
-from local.settings import LocalSettings
+from local.settings import LocalSettings, require_free
 from scaler.settings import ScalerSettings
 from tasks.environment import SettingsError
 from tasks.settings import Settings
@@ -40,9 +39,7 @@ def run(settings: LocalSettings) -> int:
     if os.environ.get("CLOUD", "local") != "local":
         raise SettingsError("CLOUD is refused: `make run` runs the embedded AWS; leave it unset")
     _end_on_signals()
-    for name, port in settings.ports().items():
-        if not is_free(port):
-            raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
+    require_free(settings.ports())
     emulators = Emulators(settings.aws_port, settings.ec2_port)
     services = Services(
         emulators, settings.web_port, settings.flower_port, settings.scaler_port, settings.metadata_port

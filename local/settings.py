@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 
 from local.emulators import ROOT
-from tasks.environment import EnvironmentSettings
+from local.ports import is_free
+from tasks.environment import EnvironmentSettings, SettingsError
 
 
 class LocalSettings(EnvironmentSettings):
@@ -36,3 +38,14 @@ class LocalSettings(EnvironmentSettings):
             for name, field in type(self).model_fields.items()
             if name.endswith("_port")
         }
+
+
+def require_free(ports: Mapping[str, int]) -> None:
+    """Refuse the first port, by its setting's name, that is in use.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    for name, port in ports.items():
+        if not is_free(port):
+            raise SettingsError(f"{name}={port} is refused: the port is in use; choose another, e.g. {name}={port + 1}")
