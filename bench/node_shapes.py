@@ -88,8 +88,8 @@ def measure(
         for worker in range(shape.workers):
             stack.start_worker(f"w{worker}")
         url = stack.services.web_url
-        load(url, photos, number=WARM_UP_PHOTOS, concurrency=32, deadline_s=DEADLINE_S, done=lambda: None)
-        outcomes = load(url, photos, number=number, concurrency=32, deadline_s=DEADLINE_S, done=lambda: None)
+        load(url, photos, number=WARM_UP_PHOTOS, concurrency=32, deadline_s=DEADLINE_S, done=lambda _photos: None)
+        outcomes = load(url, photos, number=number, concurrency=32, deadline_s=DEADLINE_S, done=lambda _photos: None)
         return summarise(outcomes).photos_per_s, rss()["worker"]
 
 

@@ -11,23 +11,24 @@ import argparse
 import io
 import json
 import os
-import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from bench.bare_loop import Model, Shape, Speed, bare_loop
+from bench.bare_loop import Model, Shape, bare_loop
 from bench.counting_proxy import Call, counting_proxy
 from bench.elastic import wait_for_nodes
 from bench.processes import cpu_s, peak_rss, rss
-from bench.workload import Outcome, Summary, find_photos, load, summarise
+from bench.service_report import Round, print_rest, print_rounds
+from bench.user import Outcome
+from bench.workload import Summary, find_photos, load, summarise
 from local.photographs import photographs
 from local.stack import Stack, running_stack
 
@@ -41,33 +42,6 @@ COUNTED_PHOTOS = 200
 MEMORY_PARTS = 4
 DEADLINE_S = 300.0
 CONCURRENCIES = (1, 16, 64)
-# Ours: what the project adds to the model and the decoder.
-OURS = ("web", "worker")
-
-
-@dataclass(frozen=True)
-class Round:
-    """One repetition: the speed of both, and what the service's photos cost.
-
-    Attributes:
-        bare: the bare loop's.
-        service: the service's.
-        cpu_ms: CPU milliseconds a photo of the service's, by what processes are.
-    """
-
-    bare: Speed
-    service: Summary
-    cpu_ms: dict[str, float]
-
-    @property
-    def ratio(self) -> float:
-        """The service's photos a second for each of the bare loop's."""
-        return self.service.photos_per_s / self.bare.photos_per_s
-
-    @property
-    def own_cpu_ms(self) -> float:
-        """What web app and worker take of a photo beyond the model and the decoder."""
-        return sum(self.cpu_ms.get(kind, 0.0) for kind in OURS) - self.bare.cpu_ms
 
 
 def main() -> int:
@@ -85,7 +59,9 @@ def main() -> int:
             rounds = []
             for _ in range(chosen.repeats):
                 bare = bare_loop(in_memory, chosen.photos, model, shape)
-                rounds.append(one_round(url, photos, bare, chosen))
+                service, cpu_ms = measure(url, photos, chosen, together=1)
+                together, together_cpu_ms = measure(url, photos, chosen, together=chosen.together)
+                rounds.append(Round(bare, service, cpu_ms, together, together_cpu_ms))
             latencies = {
                 number: summarise(_load(url, photos, LONE_PHOTOS if number == 1 else chosen.photos, number))
                 for number in CONCURRENCIES
@@ -96,7 +72,8 @@ def main() -> int:
         "photos": chosen.photos,
         "concurrency": chosen.concurrency,
         "shape": asdict(shape),
-        "rounds": [asdict(one) | {"ratio": one.ratio, "own_cpu_ms": one.own_cpu_ms} for one in rounds],
+        "together": chosen.together,
+        "rounds": [one.told for one in rounds],
         "latencies": {number: asdict(summary) for number, summary in latencies.items()},
         "peak_rss_bytes": dict(peaks),
         "rss_bytes_over_time": memory,
@@ -104,8 +81,8 @@ def main() -> int:
     }
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps(report, indent=1))
-    _print_rounds(shape, rounds, peaks)
-    _print_rest(latencies, memory, requests)
+    print_rounds(shape, chosen.together, rounds, peaks)
+    print_rest(latencies, memory, requests)
     print(f"written: {chosen.json}")
     return 1 if any(one.service.failed for one in rounds) else 0
 
@@ -161,14 +138,20 @@ def running_service(log_dir: Path, model: Model, workers: int) -> Iterator[Stack
         yield stack
 
 
-def one_round(url: str, photos: Sequence[Path], bare: Speed, chosen: argparse.Namespace) -> Round:
-    """Measure the service, warm again after the seconds in which it stood still for the bare loop."""
-    _load(url, photos, WARM_UP_PHOTOS, chosen.concurrency)
+def measure(
+    url: str, photos: Sequence[Path], chosen: argparse.Namespace, *, together: int
+) -> tuple[Summary, dict[str, float]]:
+    """Measure the service, warm again after the seconds in which it stood still for the bare loop.
+
+    Returns:
+        What it came to, and CPU milliseconds a photo by what processes are.
+    """
+    _load(url, photos, WARM_UP_PHOTOS, chosen.concurrency, together)
     before = cpu_s()
-    outcomes = _load(url, photos, chosen.photos, chosen.concurrency)
+    outcomes = _load(url, photos, chosen.photos, chosen.concurrency, together)
     after = cpu_s()
     cpu_ms = {kind: 1000 * (spent - before.get(kind, 0.0)) / chosen.photos for kind, spent in after.items()}
-    return Round(bare, summarise(outcomes), cpu_ms)
+    return summarise(outcomes), cpu_ms
 
 
 def memory_parts(url: str, photos: Sequence[Path], chosen: argparse.Namespace) -> Iterator[int]:
@@ -203,15 +186,26 @@ def _environ(model: Model) -> dict[str, str]:
     return {"MODEL": model.name, "MODEL_WEIGHTS": str(model.weights)}
 
 
-def _load(url: str, photos: Sequence[Path], number: int, concurrency: int) -> list[Outcome]:
+def _load(url: str, photos: Sequence[Path], number: int, concurrency: int, together: int = 1) -> list[Outcome]:
     with tqdm(total=number, desc=f"{concurrency} at a time", unit="photo", disable=None, leave=False) as bar:
-        return load(url, photos, number=number, concurrency=concurrency, deadline_s=DEADLINE_S, done=bar.update)
+        return load(
+            url,
+            photos,
+            number=number,
+            concurrency=concurrency,
+            deadline_s=DEADLINE_S,
+            done=bar.update,
+            together=together,
+        )
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.service", description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=416, help="a round (default: %(default)s)")
     parser.add_argument("--concurrency", type=int, default=32, help="photos at a time (default: %(default)s)")
+    parser.add_argument(
+        "--together", type=int, default=8, help="photos a request, where it is not one (default: %(default)s)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="rounds (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the node (default: one a core)")
     parser.add_argument(
@@ -220,33 +214,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--image-folder", type=Path, help="photos; without: those shipped with the dependencies")
     parser.add_argument("--json", type=Path, default=Path(".local/bench.json"), help="written there as well")
     return parser.parse_args()
-
-
-def _print_rounds(shape: Shape, rounds: Sequence[Round], peaks: Mapping[str, int]) -> None:
-    print(f"bare loop: {shape.processes} processes, batches of {shape.batch_size}, {shape.torch_threads} torch threads")
-    for name, values in (
-        ("bare loop, photos/s", [one.bare.photos_per_s for one in rounds]),
-        ("service, photos/s", [one.service.photos_per_s for one in rounds]),
-        ("ratio", [one.ratio for one in rounds]),
-        (f"{rounds[0].service.photos} photos, s", [one.service.seconds for one in rounds]),
-        ("bare loop, CPU ms a photo", [one.bare.cpu_ms for one in rounds]),
-        ("web + worker beyond it, ms", [one.own_cpu_ms for one in rounds]),
-    ):
-        print(f"{name:27} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
-    for kind in sorted(rounds[0].cpu_ms):
-        spent = statistics.median(one.cpu_ms.get(kind, 0.0) for one in rounds)
-        print(f"CPU ms a photo, {kind:22} {spent:6.1f}   peak memory {peaks.get(kind, 0) / 2**20:6.0f} MiB")
-
-
-def _print_rest(
-    latencies: Mapping[int, Summary], memory: Sequence[Mapping[str, int]], requests: Mapping[str, float]
-) -> None:
-    for number, summary in latencies.items():
-        print(f"latency at {number:2}: p50 {1000 * summary.p50_s:5.0f} ms, p95 {1000 * summary.p95_s:5.0f} ms")
-    for kind in OURS:
-        print(f"memory over time, {kind:7}", *(f"{part.get(kind, 0) / 2**20:6.0f}" for part in memory), "MiB")
-    for kind, share in requests.items():
-        print(f"requests a photo, {kind:30} {share:6.3f}")
 
 
 if __name__ == "__main__":

@@ -14,35 +14,18 @@ import json
 import math
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from http import HTTPStatus
 from pathlib import Path
 
-import urllib3
 from tqdm import tqdm
 
+from bench.user import Outcome, User
+
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-TIMEOUT = urllib3.Timeout(connect=10, read=120)
-# How long the web app may keep a request until there is a result; it keeps none for longer than a minute.
-WAIT_S = 30
 BINS = 12
 BAR_CHARS = 40
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One photo's way: what came of it, and when, in seconds since the load began."""
-
-    name: str
-    state: str
-    label: str
-    begin_s: float
-    latency_s: float
-    asked: int
-    error: str
 
 
 @dataclass(frozen=True)
@@ -59,65 +42,38 @@ class Summary:
     max_s: float
 
 
-class User:
-    """Uploads photos and waits for their results. Safe to share between threads.
+def load(
+    url: str,
+    photos: Sequence[Path],
+    *,
+    number: int,
+    concurrency: int,
+    deadline_s: float,
+    done: Callable[[int], object],
+    together: int = 1,
+) -> list[Outcome]:
+    """Upload `number` photos, the given ones in turn, `concurrency` at a time; `done` hears how many more are.
 
     Args:
         url: of the web app.
-        concurrency: photos at a time.
+        photos: what is uploaded.
+        number: how many.
+        concurrency: photos at a time: one user for each, or fewer who send several.
         deadline_s: how long a photo may take.
+        done: called when photos are done.
+        together: photos in a request.
     """
+    user = User(url, deadline_s)
 
-    def __init__(self, url: str, concurrency: int, deadline_s: float) -> None:
-        self._url = url.rstrip("/")
-        self._deadline_s = deadline_s
-        self._http = urllib3.PoolManager(maxsize=concurrency, block=True, timeout=TIMEOUT, retries=False)
-        self._begin_s = time.perf_counter()
+    def one(paths: Sequence[Path]) -> list[Outcome]:
+        outcomes = user.classify(paths)
+        done(len(paths))
+        return outcomes
 
-    def classify(self, path: Path) -> Outcome:
-        """Return what came of a photo; a failure is an outcome too."""
-        begin_s = time.perf_counter()
-        asked, error = 1, ""
-        result: dict[str, object] = {}
-        try:
-            result_url, result = self._upload(path)
-            while not result:
-                if time.perf_counter() - begin_s > self._deadline_s:
-                    raise TimeoutError(f"no result within {self._deadline_s:g} s")
-                asked += 1
-                answer = self._http.request("GET", f"{self._url}{result_url}?wait={WAIT_S}")
-                result = {} if answer.status == HTTPStatus.ACCEPTED else answer.json()
-            error = str(result.get("error") or "")
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, LookupError) as problem:
-            error = f"{type(problem).__name__}: {problem}"
-        latency_s = time.perf_counter() - begin_s
-        state = str(result.get("state") or "ERROR")
-        label = str(result.get("label") or "")
-        return Outcome(path.name, state, label, begin_s - self._begin_s, latency_s, asked, error)
-
-    def _upload(self, path: Path) -> tuple[str, dict[str, object]]:
-        """Return where the result will be, and the result if it came with the answer."""
-        photo = (path.name, path.read_bytes(), "application/octet-stream")
-        answer = self._http.request("POST", f"{self._url}/classify?wait={WAIT_S}", fields={"img": photo})
-        if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
-            raise ValueError(f"the upload was answered {answer.status}: {answer.data[:200]!r}")
-        body = answer.json()
-        return str(body["tasks"][0]["result_url"]), next(iter(body.get("results", [])), {})
-
-
-def load(
-    url: str, photos: Sequence[Path], *, number: int, concurrency: int, deadline_s: float, done: Callable[[], object]
-) -> list[Outcome]:
-    """Upload `number` photos, the given ones in turn, `concurrency` at a time; `done` is called for each."""
-    user = User(url, concurrency, deadline_s)
-
-    def one(path: Path) -> Outcome:
-        outcome = user.classify(path)
-        done()
-        return outcome
-
-    with ThreadPoolExecutor(concurrency) as pool:
-        return list(pool.map(one, itertools.islice(itertools.cycle(photos), number)))
+    paths = list(itertools.islice(itertools.cycle(photos), number))
+    requests = [paths[first : first + together] for first in range(0, number, together)]
+    with ThreadPoolExecutor(math.ceil(concurrency / together)) as pool:
+        return [outcome for outcomes in pool.map(one, requests) for outcome in outcomes]
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -182,6 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             concurrency=chosen.concurrency,
             deadline_s=chosen.deadline_s,
             done=bar.update,
+            together=chosen.together,
         )
     summary = summarise(outcomes)
     _print(summary, outcomes)
@@ -198,6 +155,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--num-request", "--num_request", type=_positive, default=100, help="photos (default: 100)")
     parser.add_argument("--image-folder", "--image_folder", type=Path, required=True, help="photos, sent in turn")
     parser.add_argument("--concurrency", type=_positive, default=16, help="photos at a time (default: 16)")
+    parser.add_argument("--together", type=_positive, default=1, help="photos in a request (default: 1)")
     parser.add_argument("--deadline-s", type=float, default=600, help="how long a photo may take (default: 600)")
     parser.add_argument("--json", type=Path, help="write summary and outcomes to this file")
     parser.add_argument("--csv", type=Path, help="write outcomes to this file")

@@ -16,8 +16,10 @@ from typing import Generic, TypeVar
 Message = TypeVar("Message")
 Outcome = TypeVar("Outcome")
 
-# Messages of this many seconds, and no more than fit into one request, are sent together.
+# Messages of this many seconds, and no more than fit into one request, are sent together; and none is waited for much
+# longer than the next takes in a burst: results come in batches, so that what their readers send next does, too.
 MAX_WAIT_S = 0.05
+NEXT_WAIT_S = 0.02
 MAX_SIZE = 10
 # How much the newest pause between two messages says about the next.
 SMOOTHING = 0.1
@@ -48,8 +50,8 @@ class Arrivals:
         return Arrivals(now_s, self.pause_s + SMOOTHING * (pause_s - self.pause_s))
 
     def wait_s(self) -> float:
-        """Return how long a message is worth being held back: not at all if fewer than two more would come."""
-        return MAX_WAIT_S if 2 * self.pause_s <= MAX_WAIT_S else 0.0
+        """Return how long a message is worth being held back: not at all if no other would come."""
+        return MAX_WAIT_S if self.pause_s <= MAX_WAIT_S else 0.0
 
 
 class Gather(Generic[Message, Outcome]):
@@ -90,7 +92,11 @@ class Gather(Generic[Message, Outcome]):
     def _lead(self) -> None:
         with self._changed:
             wait_s = 0.0 if self._at_once else self._arrivals.wait_s()
-            self._changed.wait_for(lambda: len(self._waiting) >= MAX_SIZE, wait_s)
+            until_s = time.monotonic() + wait_s
+            seen = 0
+            while seen < len(self._waiting) < MAX_SIZE and (left_s := until_s - time.monotonic()) > 0:
+                seen = len(self._waiting)
+                self._changed.wait(min(left_s, NEXT_WAIT_S))
             taken, self._waiting = self._waiting, []
             self._has_leader = False
             if wait_s:

@@ -180,9 +180,9 @@ def send_many(app: Celery[Any], calls: Sequence[Call], *, queue: str) -> list[Se
     with app.producer_or_acquire() as producer:
         try:
             with producer.batch():
-                for call in calls:
+                for number, call in enumerate(calls):
                     try:
-                        _send_one(app, call, queue, producer)
+                        _send_one(app, call, queue, producer, declares=number == 0)
                     except (DelayTooLongError, EncodeError) as error:
                         errors[call.task_id] = SendError(str(error))
         except BatchSendError as error:
@@ -190,7 +190,7 @@ def send_many(app: Celery[Any], calls: Sequence[Call], *, queue: str) -> list[Se
     return [errors.get(call.task_id) for call in calls]
 
 
-def _send_one(app: Celery[Any], call: Call, queue: str, producer: Any) -> None:
+def _send_one(app: Celery[Any], call: Call, queue: str, producer: Any, *, declares: bool) -> None:
     app.send_task(
         call.task,
         call.args,
@@ -200,4 +200,6 @@ def _send_one(app: Celery[Any], call: Call, queue: str, producer: Any) -> None:
         headers=dict(call.headers),
         countdown=call.countdown,
         producer=producer,
+        # kombu copies and compares the queue for this; the first message of a batch finds out whether SQS can be reached.
+        declare=None if declares else (),
     )

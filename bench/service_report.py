@@ -1,0 +1,92 @@
+"""What `bench.service` measured, and how it is printed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.bare_loop import Shape, Speed
+from bench.workload import Summary
+
+# Ours: what the project adds to the model and the decoder.
+OURS = ("web", "worker")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One repetition: the speed of both, and what the service's photos cost.
+
+    Attributes:
+        bare: the bare loop's.
+        service: the service's, one photo a request.
+        cpu_ms: CPU milliseconds a photo of the service's, by what processes are.
+        together: the service's, several photos a request, as its page and its command-line client send them.
+        together_cpu_ms: the same as `cpu_ms`.
+    """
+
+    bare: Speed
+    service: Summary
+    cpu_ms: dict[str, float]
+    together: Summary
+    together_cpu_ms: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """The service's photos a second for each of the bare loop's."""
+        return self.service.photos_per_s / self.bare.photos_per_s
+
+    @property
+    def together_ratio(self) -> float:
+        """The same with several photos a request."""
+        return self.together.photos_per_s / self.bare.photos_per_s
+
+    @property
+    def own_cpu_ms(self) -> float:
+        """What web app and worker take of a photo beyond the model and the decoder."""
+        return sum(self.cpu_ms.get(kind, 0.0) for kind in OURS) - self.bare.cpu_ms
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """All of it, and what follows from it."""
+        return asdict(self) | {
+            "ratio": self.ratio,
+            "together_ratio": self.together_ratio,
+            "own_cpu_ms": self.own_cpu_ms,
+        }
+
+
+def print_rounds(shape: Shape, together: int, rounds: Sequence[Round], peaks: Mapping[str, int]) -> None:
+    """Print the bare loop and the service beside each other, and what the service's photos cost."""
+    print(f"bare loop: {shape.processes} processes, batches of {shape.batch_size}, {shape.torch_threads} torch threads")
+    for name, values in (
+        ("bare loop, photos/s", [one.bare.photos_per_s for one in rounds]),
+        ("service, photos/s", [one.service.photos_per_s for one in rounds]),
+        ("ratio", [one.ratio for one in rounds]),
+        (f"{together} a request, photos/s", [one.together.photos_per_s for one in rounds]),
+        (f"{together} a request, ratio", [one.together_ratio for one in rounds]),
+        (f"{rounds[0].service.photos} photos, s", [one.service.seconds for one in rounds]),
+        ("bare loop, CPU ms a photo", [one.bare.cpu_ms for one in rounds]),
+        ("web + worker beyond it, ms", [one.own_cpu_ms for one in rounds]),
+    ):
+        print(f"{name:27} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
+    for kind in sorted(rounds[0].cpu_ms):
+        spent = statistics.median(one.cpu_ms.get(kind, 0.0) for one in rounds)
+        spent_together = statistics.median(one.together_cpu_ms.get(kind, 0.0) for one in rounds)
+        peak = peaks.get(kind, 0) / 2**20
+        print(
+            f"CPU ms a photo, {kind:22} {spent:6.1f}   {together} a request {spent_together:6.1f}   peak {peak:6.0f} MiB"
+        )
+
+
+def print_rest(
+    latencies: Mapping[int, Summary], memory: Sequence[Mapping[str, int]], requests: Mapping[str, float]
+) -> None:
+    """Print latencies, memory and requests."""
+    for number, summary in latencies.items():
+        print(f"latency at {number:2}: p50 {1000 * summary.p50_s:5.0f} ms, p95 {1000 * summary.p95_s:5.0f} ms")
+    for kind in OURS:
+        print(f"memory over time, {kind:7}", *(f"{part.get(kind, 0) / 2**20:6.0f}" for part in memory), "MiB")
+    for kind, share in requests.items():
+        print(f"requests a photo, {kind:30} {share:6.3f}")

@@ -1,0 +1,91 @@
+"""A user of the web app as the load generator plays one: uploads photos, waits for their results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from bench.http import Answer, Http
+
+# How long the web app may keep a request until there is a result; it keeps none for longer than a minute.
+WAIT_S = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One photo's way: what came of it, and when, in seconds since the load began."""
+
+    name: str
+    state: str
+    label: str
+    begin_s: float
+    latency_s: float
+    asked: int
+    error: str
+
+
+class User:
+    """Uploads photos and waits for their results. Safe to share between threads.
+
+    Args:
+        url: of the web app.
+        deadline_s: how long a request's photos may take.
+    """
+
+    def __init__(self, url: str, deadline_s: float) -> None:
+        self._url = url.rstrip("/")
+        self._deadline_s = deadline_s
+        self._http = Http()
+        self._begin_s = time.perf_counter()
+
+    def classify(self, paths: Sequence[Path]) -> list[Outcome]:
+        """Return what came of photos that are sent in one request; a failure is an outcome too."""
+        begin_s = time.perf_counter()
+        try:
+            found = self._results(paths, begin_s + self._deadline_s)
+        except (OSError, ValueError, LookupError) as problem:
+            found = [({"error": f"{type(problem).__name__}: {problem}"}, 1)] * len(paths)
+        latency_s = time.perf_counter() - begin_s
+        return [
+            Outcome(
+                path.name,
+                str(result.get("state") or "ERROR"),
+                str(result.get("label") or ""),
+                begin_s - self._begin_s,
+                latency_s,
+                asked,
+                str(result.get("error") or ""),
+            )
+            for path, (result, asked) in zip(paths, found, strict=True)
+        ]
+
+    def _results(self, paths: Sequence[Path], until_s: float) -> list[tuple[dict[str, object], int]]:
+        """Return each photo's result, and how many requests it took to get it."""
+        told = _told(self._http.post_files(f"{self._url}/classify?wait={WAIT_S}", "img", paths))
+        refused = {one["index"]: one for one in told["rejected"]}
+        taken = iter(zip(told["tasks"], told["results"], strict=True))
+        return [
+            (refused[place], 1) if place in refused else self._result(*next(taken), until_s)
+            for place in range(len(paths))
+        ]
+
+    def _result(
+        self, task: Mapping[str, str], result: dict[str, object], until_s: float
+    ) -> tuple[dict[str, object], int]:
+        asked = 1
+        while result["state"] == "PENDING":
+            if time.perf_counter() > until_s:
+                raise TimeoutError(f"no result within {self._deadline_s:g} s")
+            asked += 1
+            result = _told(self._http.get(f"{self._url}{task['result_url']}?wait={WAIT_S}"))
+        return result, asked
+
+
+def _told(answer: Answer) -> Any:
+    if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
+        raise ValueError(f"answered {answer.status}: {answer.body[:200]!r}")
+    return answer.json()
