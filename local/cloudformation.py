@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ministack.app import app
 from ministack.core.responses import new_uuid
 from ministack.services import ec2, s3
 from ministack.services.cloudformation import _stacks, provisioners
+
+from local.polling import app
 
 __all__ = ["app"]
 

@@ -111,7 +111,7 @@ class Emulators:
             return ("--app-dir", str(ROOT), "local.enforcing:app")
         if "cloudformation" in self.services:
             return ("--app-dir", str(ROOT), "local.cloudformation:app")
-        return ("ministack.app:app",)
+        return ("--app-dir", str(ROOT), "local.polling:app")
 
     def healthy(self) -> bool:
         """Tell whether both emulators answer."""
