@@ -14,7 +14,7 @@ KINDS = {
     "gunicorn": "web",
     "celery": "worker",
     "tasks.node": "agent",
-    "ministack": "emulated S3, SQS, SNS",
+    "local.polling": "emulated S3, SQS, SNS",
     "moto_server": "emulated EC2",
     "scaler": "scaler",
     "local": "host",
