@@ -10,6 +10,7 @@ from typing import IO, cast
 from flask import Flask, Request, current_app, g
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from webapp.multipart import FormParser
 from webapp.settings import MIB, WebSettings
 from webapp.slots import Overloaded, Slots
 from webapp.spool import Spool
@@ -31,6 +32,8 @@ def takes_uploads(endpoint: str) -> None:
 
 class UploadRequest(Request):
     """A request whose files go to one temporary file."""
+
+    form_data_parser_class = FormParser
 
     @property
     def spool(self) -> Spool:
