@@ -22,6 +22,7 @@ POLICY = {
     "trusted-types": "'none'",
 }
 ALWAYS = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": "; ".join(f"{what} {sources}" for what, sources in POLICY.items()),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -40,7 +41,8 @@ def register(app: Flask) -> None:
 
 
 def _add(answer: Response) -> Response:
-    for name, value in {**ALWAYS, **(HTTPS_ONLY if request.is_secure else {})}.items():
-        answer.headers.setdefault(name, value)
-    answer.headers.setdefault("Cache-Control", "no-store")
+    wanted = {**ALWAYS, **(HTTPS_ONLY if request.is_secure else {})}
+    # All at once: each look-up of a name that is missing costs werkzeug an exception.
+    given = {name.lower() for name, _ in answer.headers}
+    answer.headers.extend([(name, value) for name, value in wanted.items() if name.lower() not in given])
     return answer

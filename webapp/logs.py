@@ -22,13 +22,16 @@ REQUESTS = "webapp.requests"
 UNLOGGED = frozenset({"/healthz", "/readyz"})
 SECRETS = re.compile(
     r"""
-      (?P<key>\bec_)[\w-]{8,}                                                 # an API key
-    | (?P<bearer>\bbearer\s+)[^\s'"]+                                         # any key in a header
-    | (?P<header>\bx-api-key['"]?\s*[:=,]\s*['"]?)[^\s'"]+
-    | (?P<cookie>\bsession=)[^\s;'"]+
-    | (?P<query>[?&](?:share|key|X-Amz-(?:Signature|Credential|Security-Token))=)[^\s&'"]+
-    | (?P<field>['"](?:policy|x-amz-signature|x-amz-credential|x-amz-security-token)['"]:\s*['"])[^'"]+
-    | (?P<digest>:(?:user|admin):)[0-9a-f]{64}
+    (?=[ebxs?&'":])  # what one of them begins with: the other characters are passed over at once
+    (?:
+        (?P<key>\bec_)[\w-]{8,}                                                 # an API key
+      | (?P<bearer>\bbearer\s+)[^\s'"]+                                         # any key in a header
+      | (?P<header>\bx-api-key['"]?\s*[:=,]\s*['"]?)[^\s'"]+
+      | (?P<cookie>\bsession=)[^\s;'"]+
+      | (?P<query>[?&](?:share|key|X-Amz-(?:Signature|Credential|Security-Token))=)[^\s&'"]+
+      | (?P<field>['"](?:policy|x-amz-signature|x-amz-credential|x-amz-security-token)['"]:\s*['"])[^'"]+
+      | (?P<digest>:(?:user|admin):)[0-9a-f]{64}
+    )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
