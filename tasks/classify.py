@@ -6,6 +6,7 @@ does, needs no torch: a worker loads the model before its first task.
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -75,6 +76,8 @@ def _load_before_the_first_task(**_signal: Any) -> None:
     from tasks.engine import load_or_exit
 
     load_or_exit()
+    # What has been loaded stays: no garbage collection need go through it while all tasks wait.
+    gc.freeze()
 
 
 def _store_timing(task: Task[..., Any]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -45,6 +46,11 @@ worker_tmp_dir = SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None  # noqa
 figures_dir = tempfile.mkdtemp(prefix="web-figures-", dir=worker_tmp_dir) if workers > 1 else ""
 if figures_dir:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures_dir
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Leave what has been loaded out of garbage collections: they go through everything while all requests wait."""
+    gc.freeze()
 
 
 def child_exit(_server: Any, worker: Any) -> None:
