@@ -26,8 +26,9 @@ from tasks.sqs.quotas import MAX_BATCH_ENTRIES
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# How long an acknowledgement waits for others. It frees its place among the prefetched messages at once.
-LINGER_S = 0.1
+# How long an acknowledgement waits for others; AWS bills each request. It frees its place among the prefetched messages
+# at once. A worker that is killed meanwhile leaves messages of finished tasks to others: at least once.
+LINGER_S = 0.25
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 10.0
 # How long an ending process tries to reach SQS.

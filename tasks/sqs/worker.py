@@ -1,6 +1,6 @@
 """What the transport asks of the Celery worker it serves: does it end, which tasks run, where do results go.
 
-The transport knows its worker by Celery's own signal; a process that is no worker has none.
+And what it adds to it: a step for its events. The transport knows its worker by Celery's own signal; a process that is no worker has none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from celery.bootsteps import CLOSE, TERMINATE  # type: ignore[attr-defined]  # n
 from celery.signals import worker_init
 from celery.worker.state import active_requests
 
+from tasks.sqs.event_flush import EventFlush
+
 if TYPE_CHECKING:
     from celery import Celery
 
@@ -19,9 +21,10 @@ _worker: weakref.ref[Any] | None = None
 
 
 @worker_init.connect(weak=False)
-def _remember(sender: Any, **_kwargs: Any) -> None:
+def _serve(sender: Any, **_kwargs: Any) -> None:
     global _worker  # noqa: PLW0603 - Celery has one worker a process, and no other way from a transport to it
     _worker = weakref.ref(sender)
+    sender.app.steps["consumer"].add(EventFlush)
 
 
 def _current() -> Any:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.processes import wait_until
+from tasks.sqs import event_publisher
 from tasks.sqs.control_messages import Opener, Pauses
 from tasks.sqs.control_plane import ControlOptions
 from tasks.sqs.control_queues import ControlQueue
@@ -136,6 +137,37 @@ def test_joined_events_fit_a_message() -> None:
     assert [event["n"] for message in joined for event in events_of(message)] == list(range(30))
     assert all(len(message["body"]) < 2 * MAX_EVENTS_BYTES for message in joined)
     assert len(joined) < len(messages)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+events = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
+
+
+@given(
+    contents=st.lists(events | st.lists(events, max_size=4), max_size=12),
+    in_base64=st.booleans(),
+    escaped=st.booleans(),
+    max_bytes=st.integers(1, 200),
+)
+def test_joining_changes_no_event(contents: list[Any], max_bytes: int, *, in_base64: bool, escaped: bool) -> None:
+    """Whatever the events are, the same come out in the same order, and no message is larger than its limit allows."""
+    texts = [json.dumps(content, ensure_ascii=escaped) for content in contents]
+    messages = [event_message(content) for content in contents]
+    for message, text in zip(messages, texts, strict=True):
+        message["body"] = base64.b64encode(text.encode()).decode() if in_base64 else text
+        message["properties"]["body_encoding"] = "base64" if in_base64 else "utf-8"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(event_publisher, "MAX_EVENTS_BYTES", max_bytes)
+        joined = list(merged(messages))
+    expected = [event for content in contents for event in (content if isinstance(content, list) else [content])]
+    assert [event for message in joined for event in events_of(message)] == expected
+    longest = max((len(text.encode()) for text in texts), default=0)
+    # Between two events a comma and a space are added, and brackets around them all.
+    assert all(len(message["body"].encode()) <= max(max_bytes, longest) + 2 * max(1, len(texts)) for message in joined)
 
 
 def test_events_in_another_serialization_are_passed_on() -> None:
