@@ -19,7 +19,7 @@ from ministack.services import sns, sqs
 
 __all__ = ["app"]
 
-LOOK_S = 0.1
+LOOK_S = 0.2
 # What may make a message visible.
 ARRIVALS = ("SendMessage", "SendMessageBatch", "ChangeMessageVisibility", "ChangeMessageVisibilityBatch")
 # ministack has no public way to any of these.
