@@ -92,9 +92,12 @@ def test_consumers_are_cancelled_and_added_and_tasks_revoked(fleet: tuple[Contro
     for command in (control.cancel_consumer, control.add_consumer, control.cancel_consumer):
         replies = command(stack.tasks_queue, reply=True, timeout=10, limit=len(nodes))
         assert len(replies) == len(nodes)
+    # The replies come before the deed.
+    inspect = control.inspect(timeout=10, limit=len(nodes))
+    wait_until(lambda: inspect.active_queues() == {node: [] for node in nodes}, DEADLINE_S, "no worker to consume")
     task = stack.send("add", 1, 2)
     assert len(control.revoke(task, reply=True, timeout=10, limit=len(nodes))) == len(nodes)
-    revoked = control.inspect(timeout=10, limit=len(nodes)).revoked()
+    revoked = inspect.revoked()
     assert all(task in tasks for tasks in revoked.values())
     control.add_consumer(stack.tasks_queue, reply=True, timeout=10, limit=len(nodes))
     discarded = f"Discarding revoked task: add[{task}]"
