@@ -26,6 +26,7 @@ class Outcome:
     latency_s: float
     asked: int
     error: str
+    cpu_s: float  # of decoder and model, as the result tells; 0 without a result
 
 
 class User:
@@ -59,11 +60,12 @@ class User:
                 latency_s,
                 asked,
                 str(result.get("error") or ""),
+                float(result.get("cpu_s") or 0.0),
             )
             for path, (result, asked) in zip(paths, found, strict=True)
         ]
 
-    def _results(self, paths: Sequence[Path], until_s: float) -> list[tuple[dict[str, object], int]]:
+    def _results(self, paths: Sequence[Path], until_s: float) -> list[tuple[dict[str, Any], int]]:
         """Return each photo's result, and how many requests it took to get it."""
         told = _told(self._http.post_files(f"{self._url}/classify?wait={WAIT_S}", "img", paths))
         refused = {one["index"]: one for one in told["rejected"]}
@@ -73,9 +75,7 @@ class User:
             for place in range(len(paths))
         ]
 
-    def _result(
-        self, task: Mapping[str, str], result: dict[str, object], until_s: float
-    ) -> tuple[dict[str, object], int]:
+    def _result(self, task: Mapping[str, str], result: dict[str, Any], until_s: float) -> tuple[dict[str, Any], int]:
         asked = 1
         while result["state"] == "PENDING":
             if time.perf_counter() > until_s:

@@ -40,6 +40,7 @@ class Summary:
     p95_s: float
     p99_s: float
     max_s: float
+    model_cpu_ms: float  # of decoder and model, a photo
 
 
 def load(
@@ -98,6 +99,7 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         p95_s=quantile(latencies, 0.95),
         p99_s=quantile(latencies, 0.99),
         max_s=max(latencies),
+        model_cpu_ms=1000 * statistics.fmean(outcome.cpu_s for outcome in outcomes),
     )
 
 

@@ -43,8 +43,9 @@ def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "")
 
     Returns:
         What the user reads: name, label, confidence (0 to 1), the five likeliest labels, the model's name, the
-        seconds that each part took, the wait in the queue included, and how many photos the model saw together. How
-        long storing takes is not known when a result is stored: `previous_store_s` is that of the worker's last one.
+        seconds that each part took, the wait in the queue included, how many photos the model saw together, and the CPU
+        seconds of decoding and of the photo's share of the model's run. How long storing takes is not known when a
+        result is stored: `previous_store_s` is that of the worker's last one.
 
     Raises:
         BadImage: the photo cannot be decoded; it is not tried again.
@@ -66,6 +67,7 @@ def classify(task: Task[..., Any], key: str, *, name: str, request_id: str = "")
         "model": engine().model_name,
         "timings": {"queue_s": round(queue_s, 3), **classified.timings_s},
         "batch_size": classified.batch_size,
+        "cpu_s": classified.cpu_s,
         "request_id": request_id,
         **_store_timing(task),
     }

@@ -28,11 +28,20 @@ class InferenceTimeout(Exception):
 
 @dataclass(frozen=True)
 class Classified:
-    """A prediction, how many photos were classified together, and the seconds that each part took."""
+    """A prediction, how many photos were classified together, and what it took.
+
+    Attributes:
+        prediction: the model's.
+        batch_size: photos.
+        timings_s: the seconds of each part.
+        cpu_s: CPU seconds of decoding and of the photo's share of its batch; those of a model's further threads, and of
+            a GPU, are not in it.
+    """
 
     prediction: Prediction
     batch_size: int
     timings_s: Mapping[str, float]
+    cpu_s: float
 
 
 class Engine:
@@ -71,10 +80,12 @@ class Engine:
         with self._batcher.coming():
             data = fetch()
             watch.lap("fetch_s")
+            begin_cpu_s = time.thread_time()
             side_px = self._classifier.input_side_px
             image = decode(data, max_pixels=self._max_image_pixels, min_side_px=side_px)
             item = self._classifier.preprocess(image)
             watch.lap("decode_s")
+            decode_cpu_s = time.thread_time() - begin_cpu_s
             future = self._batcher.submit(item)
         try:
             answered = future.result(self._time_limit_s)
@@ -82,7 +93,8 @@ class Engine:
             future.cancel()
             raise InferenceTimeout(f"The model gave no answer within {self._time_limit_s:g} s.") from None
         batch = {"batch_wait_s": round(answered.wait_s, 6), "inference_s": round(answered.run_s, 6)}
-        return Classified(answered.answer, answered.batch_size, watch.laps | batch)
+        cpu_s = round(decode_cpu_s + answered.cpu_s / answered.batch_size, 6)
+        return Classified(answered.answer, answered.batch_size, watch.laps | batch, cpu_s)
 
 
 @functools.cache

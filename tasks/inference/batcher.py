@@ -30,12 +30,14 @@ class Answered(Generic[Answer]):
         batch_size: items that ran together.
         wait_s: seconds from being submitted to the start of the batch.
         run_s: seconds that the batch ran.
+        cpu_s: CPU seconds that it took of the thread that ran it.
     """
 
     answer: Answer
     batch_size: int
     wait_s: float
     run_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Batcher(Generic[Item, Answer]):
         return remaining_s(len(self._waiting), self._coming, opened_s, self._limits, time.perf_counter())
 
     def _answer(self, batch: Sequence[_Waiting[Item, Answer]]) -> None:
-        begin_s = time.perf_counter()
+        begin_s, begin_cpu_s = time.perf_counter(), time.thread_time()
         try:
             answers = self._run([waiting.item for waiting in batch])
             if len(answers) != len(batch):
@@ -109,9 +111,9 @@ class Batcher(Generic[Item, Answer]):
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the items' owners, and the thread must go on
             self._alone(batch, error)
             return
-        run_s = time.perf_counter() - begin_s
+        run_s, cpu_s = time.perf_counter() - begin_s, time.thread_time() - begin_cpu_s
         for waiting, answer in zip(batch, answers, strict=True):
-            waiting.future.set_result(Answered(answer, len(batch), begin_s - waiting.since_s, run_s))
+            waiting.future.set_result(Answered(answer, len(batch), begin_s - waiting.since_s, run_s, cpu_s))
 
     def _alone(self, batch: Sequence[_Waiting[Item, Answer]], error: Exception) -> None:
         # One bad item must not fail its neighbours: each is run by itself, and the bad one fails alone.
