@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.processes import wait_until
@@ -153,6 +153,7 @@ events = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
     escaped=st.booleans(),
     max_bytes=st.integers(1, 200),
 )
+@settings(deadline=None)
 def test_joining_changes_no_event(contents: list[Any], max_bytes: int, *, in_base64: bool, escaped: bool) -> None:
     """Whatever the events are, the same come out in the same order, and no message is larger than its limit allows."""
     texts = [json.dumps(content, ensure_ascii=escaped) for content in contents]

@@ -71,7 +71,6 @@ def test_events_of_an_interval_are_handed_over_together(
     EventFlush(consumer).start(consumer)
     for n in range(10):
         consumer.event_dispatcher.send("task-sent", n=n)
-    consumer.fire()
     assert messages() == []
     time.sleep(FLUSH_S)
     consumer.fire()
