@@ -37,9 +37,16 @@ class Answer:
 
 
 class Http:
-    """Safe to share between threads. Every method raises `HttpError` when there is no answer."""
+    """Safe to share between threads. Every method raises `HttpError` when there is no answer.
 
-    def __init__(self) -> None:
+    Args:
+        headers: of every request, as lines.
+        insecure: whether to take any certificate.
+    """
+
+    def __init__(self, headers: Sequence[str] = (), *, insecure: bool = False) -> None:
+        self._headers = ["Expect:", *headers]  # else large bodies wait for "100 Continue"
+        self._insecure = insecure
         self._of_thread = threading.local()
 
     def get(self, url: str) -> Answer:
@@ -66,7 +73,10 @@ class Http:
             curl.setopt(pycurl.NOSIGNAL, 1)  # libcurl's timeouts must not use signals in threads
             curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S)
             curl.setopt(pycurl.TIMEOUT, TIMEOUT_S)
-            curl.setopt(pycurl.HTTPHEADER, ["Expect:"])  # else large bodies wait for "100 Continue"
+            curl.setopt(pycurl.HTTPHEADER, self._headers)
+            if self._insecure:
+                curl.setopt(pycurl.SSL_VERIFYPEER, 0)
+                curl.setopt(pycurl.SSL_VERIFYHOST, 0)
         return self._of_thread.curl
 
 

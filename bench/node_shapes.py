@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from bench.processes import rss
 from bench.service import seeded_model, shipped_photos
+from bench.user import User
 from bench.workload import find_photos, load, summarise
 from local.stack import running_stack
 
@@ -87,9 +88,9 @@ def measure(
         stack.start_web()
         for worker in range(shape.workers):
             stack.start_worker(f"w{worker}")
-        url = stack.services.web_url
-        load(url, photos, number=WARM_UP_PHOTOS, concurrency=32, deadline_s=DEADLINE_S, done=lambda _photos: None)
-        outcomes = load(url, photos, number=number, concurrency=32, deadline_s=DEADLINE_S, done=lambda _photos: None)
+        user = User(stack.services.web_url, DEADLINE_S)
+        load(user, photos, number=WARM_UP_PHOTOS, concurrency=32, done=lambda _photos: None)
+        outcomes = load(user, photos, number=number, concurrency=32, done=lambda _photos: None)
         return summarise(outcomes).photos_per_s, rss()["worker"]
 
 

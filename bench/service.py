@@ -26,9 +26,10 @@ from bench.bare_loop import Model, Shape, bare_loop
 from bench.counting_proxy import Call, counting_proxy
 from bench.elastic import wait_for_nodes
 from bench.processes import cpu_s, peak_rss, rss
-from bench.service_report import Round, print_rest, print_rounds
-from bench.user import Outcome
-from bench.workload import Summary, find_photos, load, summarise
+from bench.service_report import OURS, Measured, Round, print_rest, print_rounds
+from bench.threads import by_name, thread_cpu_s
+from bench.user import Outcome, User
+from bench.workload import find_photos, load, summarise
 from local.photographs import photographs
 from local.stack import Stack, running_stack
 
@@ -59,9 +60,8 @@ def main() -> int:
             rounds = []
             for _ in range(chosen.repeats):
                 bare = bare_loop(in_memory, chosen.photos, model, shape)
-                service, cpu_ms = measure(url, photos, chosen, together=1)
-                together, together_cpu_ms = measure(url, photos, chosen, together=chosen.together)
-                rounds.append(Round(bare, service, cpu_ms, together, together_cpu_ms))
+                alone = measure(url, photos, chosen, together=1)
+                rounds.append(Round(bare, alone, measure(url, photos, chosen, together=chosen.together)))
             latencies = {
                 number: summarise(_load(url, photos, LONE_PHOTOS if number == 1 else chosen.photos, number))
                 for number in CONCURRENCIES
@@ -84,7 +84,7 @@ def main() -> int:
     print_rounds(shape, chosen.together, rounds, peaks)
     print_rest(latencies, memory, requests)
     print(f"written: {chosen.json}")
-    return 1 if any(one.service.failed for one in rounds) else 0
+    return 1 if any(one.alone.summary.failed for one in rounds) else 0
 
 
 def seeded_model(folder: Path) -> Model:
@@ -138,20 +138,18 @@ def running_service(log_dir: Path, model: Model, workers: int) -> Iterator[Stack
         yield stack
 
 
-def measure(
-    url: str, photos: Sequence[Path], chosen: argparse.Namespace, *, together: int
-) -> tuple[Summary, dict[str, float]]:
-    """Measure the service, warm again after the seconds in which it stood still for the bare loop.
-
-    Returns:
-        What it came to, and CPU milliseconds a photo by what processes are.
-    """
+def measure(url: str, photos: Sequence[Path], chosen: argparse.Namespace, *, together: int) -> Measured:
+    """Measure the service, warm again after the seconds in which it stood still for the bare loop."""
     _load(url, photos, WARM_UP_PHOTOS, chosen.concurrency, together)
-    before = cpu_s()
+    before, threads_before = cpu_s(), thread_cpu_s(OURS)
     outcomes = _load(url, photos, chosen.photos, chosen.concurrency, together)
-    after = cpu_s()
-    cpu_ms = {kind: 1000 * (spent - before.get(kind, 0.0)) / chosen.photos for kind, spent in after.items()}
-    return summarise(outcomes), cpu_ms
+    after, threads_after = cpu_s(), thread_cpu_s(OURS)
+    spent_s = {kind: now_s - before.get(kind, 0.0) for kind, now_s in after.items()}
+    threads_s = by_name(threads_before, threads_after)
+    return Measured(
+        summarise(outcomes),
+        *({what: 1000 * spent / chosen.photos for what, spent in all_s.items()} for all_s in (spent_s, threads_s)),
+    )
 
 
 def memory_parts(url: str, photos: Sequence[Path], chosen: argparse.Namespace) -> Iterator[int]:
@@ -189,11 +187,10 @@ def _environ(model: Model) -> dict[str, str]:
 def _load(url: str, photos: Sequence[Path], number: int, concurrency: int, together: int = 1) -> list[Outcome]:
     with tqdm(total=number, desc=f"{concurrency} at a time", unit="photo", disable=None, leave=False) as bar:
         return load(
-            url,
+            User(url, DEADLINE_S),
             photos,
             number=number,
             concurrency=concurrency,
-            deadline_s=DEADLINE_S,
             done=bar.update,
             together=together,
         )

@@ -12,40 +12,46 @@ from bench.workload import Summary
 
 # Ours: what the project adds to the model and the decoder.
 OURS = ("web", "worker")
+WORTH_A_LINE_MS = 0.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the service did in one run, and CPU milliseconds a photo by what processes are, and by what threads are."""
+
+    summary: Summary
+    cpu_ms: dict[str, float]
+    threads_ms: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Round:
-    """One repetition: the speed of both, and what the service's photos cost.
+    """One repetition: the speed of the bare loop and of the service.
 
     Attributes:
         bare: the bare loop's.
-        service: the service's, one photo a request.
-        cpu_ms: CPU milliseconds a photo of the service's, by what processes are.
+        alone: the service's, one photo a request.
         together: the service's, several photos a request, as its page and its command-line client send them.
-        together_cpu_ms: the same as `cpu_ms`.
     """
 
     bare: Speed
-    service: Summary
-    cpu_ms: dict[str, float]
-    together: Summary
-    together_cpu_ms: dict[str, float]
+    alone: Measured
+    together: Measured
 
     @property
     def ratio(self) -> float:
         """The service's photos a second for each of the bare loop's."""
-        return self.service.photos_per_s / self.bare.photos_per_s
+        return self.alone.summary.photos_per_s / self.bare.photos_per_s
 
     @property
     def together_ratio(self) -> float:
         """The same with several photos a request."""
-        return self.together.photos_per_s / self.bare.photos_per_s
+        return self.together.summary.photos_per_s / self.bare.photos_per_s
 
     @property
     def own_cpu_ms(self) -> float:
         """What web app and workers take of a photo beyond what the workers' model and decoder took of it."""
-        return self._ours_ms - self.service.model_cpu_ms
+        return self._ours_ms - self.alone.summary.model_cpu_ms
 
     @property
     def beyond_bare_cpu_ms(self) -> float:
@@ -54,7 +60,7 @@ class Round:
 
     @property
     def _ours_ms(self) -> float:
-        return sum(self.cpu_ms.get(kind, 0.0) for kind in OURS)
+        return sum(self.alone.cpu_ms.get(kind, 0.0) for kind in OURS)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -72,24 +78,27 @@ def print_rounds(shape: Shape, together: int, rounds: Sequence[Round], peaks: Ma
     print(f"bare loop: {shape.processes} processes, batches of {shape.batch_size}, {shape.torch_threads} torch threads")
     for name, values in (
         ("bare loop, photos/s", [one.bare.photos_per_s for one in rounds]),
-        ("service, photos/s", [one.service.photos_per_s for one in rounds]),
+        ("service, photos/s", [one.alone.summary.photos_per_s for one in rounds]),
         ("ratio", [one.ratio for one in rounds]),
-        (f"{together} a request, photos/s", [one.together.photos_per_s for one in rounds]),
+        (f"{together} a request, photos/s", [one.together.summary.photos_per_s for one in rounds]),
         (f"{together} a request, ratio", [one.together_ratio for one in rounds]),
-        (f"{rounds[0].service.photos} photos, s", [one.service.seconds for one in rounds]),
+        (f"{rounds[0].alone.summary.photos} photos, s", [one.alone.summary.seconds for one in rounds]),
         ("bare loop, CPU ms a photo", [one.bare.cpu_ms for one in rounds]),
-        ("decoder and model of workers", [one.service.model_cpu_ms for one in rounds]),
+        ("decoder and model of workers", [one.alone.summary.model_cpu_ms for one in rounds]),
         ("web + worker - those two, ms", [one.own_cpu_ms for one in rounds]),
         ("web + worker - bare loop, ms", [one.beyond_bare_cpu_ms for one in rounds]),
     ):
         print(f"{name:28} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
-    for kind in sorted(rounds[0].cpu_ms):
-        spent = statistics.median(one.cpu_ms.get(kind, 0.0) for one in rounds)
-        spent_together = statistics.median(one.together_cpu_ms.get(kind, 0.0) for one in rounds)
-        peak = peaks.get(kind, 0) / 2**20
-        print(
-            f"CPU ms a photo, {kind:22} {spent:6.1f}   {together} a request {spent_together:6.1f}   peak {peak:6.0f} MiB"
-        )
+    print(f"CPU ms a photo, one a request and {together} a request; peak memory")
+    for kind in sorted(rounds[0].alone.cpu_ms):
+        alone = statistics.median(one.alone.cpu_ms.get(kind, 0.0) for one in rounds)
+        several = statistics.median(one.together.cpu_ms.get(kind, 0.0) for one in rounds)
+        print(f"  {kind:30} {alone:6.1f} {several:6.1f} {peaks.get(kind, 0) / 2**20:6.0f} MiB")
+    for name in sorted(rounds[0].alone.threads_ms):
+        alone = statistics.median(one.alone.threads_ms.get(name, 0.0) for one in rounds)
+        several = statistics.median(one.together.threads_ms.get(name, 0.0) for one in rounds)
+        if max(alone, several) >= WORTH_A_LINE_MS:
+            print(f"  {name:30} {alone:6.2f} {several:6.2f}")
 
 
 def print_rest(

@@ -35,12 +35,14 @@ class User:
     Args:
         url: of the web app.
         deadline_s: how long a request's photos may take.
+        api_key: where the web app wants one.
+        insecure: whether to take any certificate.
     """
 
-    def __init__(self, url: str, deadline_s: float) -> None:
+    def __init__(self, url: str, deadline_s: float, *, api_key: str = "", insecure: bool = False) -> None:
         self._url = url.rstrip("/")
         self._deadline_s = deadline_s
-        self._http = Http()
+        self._http = Http([f"Authorization: Bearer {api_key}"] if api_key else [], insecure=insecure)
         self._begin_s = time.perf_counter()
 
     def classify(self, paths: Sequence[Path]) -> list[Outcome]:

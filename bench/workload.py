@@ -12,6 +12,7 @@ import csv
 import itertools
 import json
 import math
+import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,27 +45,24 @@ class Summary:
 
 
 def load(
-    url: str,
+    user: User,
     photos: Sequence[Path],
     *,
     number: int,
     concurrency: int,
-    deadline_s: float,
     done: Callable[[int], object],
     together: int = 1,
 ) -> list[Outcome]:
-    """Upload `number` photos, the given ones in turn, `concurrency` at a time; `done` hears how many more are.
+    """Upload `number` photos, the given ones in turn.
 
     Args:
-        url: of the web app.
+        user: uploads them.
         photos: what is uploaded.
         number: how many.
-        concurrency: photos at a time: one user for each, or fewer who send several.
-        deadline_s: how long a photo may take.
-        done: called when photos are done.
+        concurrency: photos at a time.
+        done: called with the number of photos that are done, whenever some are.
         together: photos in a request.
     """
-    user = User(url, deadline_s)
 
     def one(paths: Sequence[Path]) -> list[Outcome]:
         outcomes = user.classify(paths)
@@ -132,13 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Load, print what came of it; return 0 if every photo got a label."""
     chosen = _arguments(argv)
     photos = find_photos(chosen.image_folder)
+    user = User(chosen.url, chosen.deadline_s, api_key=chosen.api_key, insecure=chosen.insecure)
     with tqdm(total=chosen.num_request, unit="photo", disable=None) as bar:
         outcomes = load(
-            chosen.url,
+            user,
             photos,
             number=chosen.num_request,
             concurrency=chosen.concurrency,
-            deadline_s=chosen.deadline_s,
             done=bar.update,
             together=chosen.together,
         )
@@ -159,6 +157,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--concurrency", type=_positive, default=16, help="photos at a time (default: 16)")
     parser.add_argument("--together", type=_positive, default=1, help="photos in a request (default: 1)")
     parser.add_argument("--deadline-s", type=float, default=600, help="how long a photo may take (default: 600)")
+    parser.add_argument("--api-key", default=os.environ.get("CLASSIFIER_API_KEY", ""), help="or in CLASSIFIER_API_KEY")
+    parser.add_argument("--insecure", action="store_true", help="take any certificate")
     parser.add_argument("--json", type=Path, help="write summary and outcomes to this file")
     parser.add_argument("--csv", type=Path, help="write outcomes to this file")
     return parser.parse_args(argv)
