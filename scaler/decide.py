@@ -53,7 +53,8 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
     learned = measured(history, sample, limits)
     room = _cap(history, limits, sample.now_s)[0] - roster.total
     stays_out = given_up(roster, history, now_s=sample.now_s, room=room)
-    need = _need(sample.backlog, roster, learned, limits, sample.now_s, stays_out=stays_out)
+    halted = history.versions.halted
+    need = _need(sample.backlog, roster, learned, limits, sample.now_s, stays_out=stays_out, halted=halted)
     history = held(history, roster, there=need.there + len(need.reverts), missing=need.missing)
     leaving, surge = _leaving(sample.backlog, roster, learned, history, limits, need=need, now_s=sample.now_s)
     launches = _launches(need.missing + surge, roster, history, limits, sample.now_s)
@@ -119,11 +120,20 @@ class Need:
     urgent: bool
 
 
-def _need(backlog: Backlog, roster: Roster, learned: Measured, limits: Limits, now_s: float, *, stays_out: str) -> Need:
+def _need(
+    backlog: Backlog,
+    roster: Roster,
+    learned: Measured,
+    limits: Limits,
+    now_s: float,
+    *,
+    stays_out: str,
+    halted: bool,
+) -> Need:
     """Return the need with as few reverts as fill it; a node that does not answer cannot be told to take tasks.
 
-    A node that drains because it is outdated is taken back for messages, and not for the minimum alone; `stays_out` is
-    one that is not taken back.
+    A node that drains because it is outdated is taken back for messages, and not for the minimum alone, unless the roll
+    is halted: nothing better will come. `stays_out` is one that is not taken back.
     """
     policy = POLICIES[limits.policy]
     capacity = roster.capacity(now_s, learned.boot_s)
@@ -137,8 +147,8 @@ def _need(backlog: Backlog, roster: Roster, learned: Measured, limits: Limits, n
         desired = policy(backlog, with_reverts, learned, limits)
         missing = desired.nodes - with_reverts.nodes
         urgent = policy(backlog, with_reverts, learned, replace(limits, min_nodes=0)).nodes > with_reverts.nodes
-        next_is_outdated = number < len(revertible) and revertible[number].id in roster.outdated
-        if missing <= 0 or (next_is_outdated and not urgent):
+        stays = not halted and number < len(revertible) and revertible[number].id in roster.outdated
+        if missing <= 0 or (stays and not urgent):
             break
     return Need(desired, capacity.nodes, tuple(revertible[:number]), max(0, missing), urgent)
 

@@ -15,6 +15,7 @@ import requests
 
 from local.ports import free_port
 from local.processes import Command, Supervised, wait_until
+from local.run import uninterrupted
 from tests.client import Client
 
 pytestmark = pytest.mark.stack
@@ -57,6 +58,28 @@ def test_run_starts_everything_and_ctrl_c_stops_everything(tmp_path: Path, photo
     for port in ports.values():
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_signal_does_not_come_between_a_start_and_the_note_of_it() -> None:
+    """A closed terminal leaves nothing behind, even if it is closed while a process is being started."""
+    noted = []
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(number)
+
+    def start() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGHUP)
+            noted.append("process")
+
+    before = signal.signal(signal.SIGHUP, end)
+    try:
+        with pytest.raises(SystemExit):
+            start()
+        assert noted == ["process"]
+        assert signal.getsignal(signal.SIGHUP) is end
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("when", ["at once", "when it is ready"])

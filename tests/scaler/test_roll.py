@@ -206,6 +206,13 @@ def many(number: int, said: str = "busy") -> list[Node]:
         ),
         pytest.param(sample(*many(2), in_flight=16), HALTED, LIMITS, {}, id="halted: old nodes stay"),
         pytest.param(
+            sample(*many(1, "idle"), old(draining("i-09"))),
+            HALTED,
+            replace(LIMITS, min_nodes=2),
+            {"revert": ("i-09",)},
+            id="halted: the minimum takes an old node back, none is launched",
+        ),
+        pytest.param(
             sample(ready("i-1", BUSY), in_flight=8), UNPROVEN, LIMITS, {}, id="not known which version: not outdated"
         ),
         pytest.param(
