@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -69,7 +70,7 @@ class CountingProxy:
 @contextmanager
 def counting_proxy(target_url: str) -> Iterator[CountingProxy]:
     """Run a proxy before `target_url`, in threads of this process."""
-    with ThreadingHTTPServer((LOOPBACK, 0), _Handler) as server:
+    with _Server((LOOPBACK, 0), _Handler) as server:
         server.daemon_threads = True
         proxy = CountingProxy(f"http://{LOOPBACK}:{server.server_address[1]}")
         server.proxy, server.target = proxy, urlsplit(target_url)  # type: ignore[attr-defined]  # for the handlers
@@ -84,6 +85,13 @@ def counting_proxy(target_url: str) -> Iterator[CountingProxy]:
 
 def _form_action(body: bytes) -> str:
     return body.partition(b"Action=")[2].partition(b"&")[0].decode() if body.startswith(b"Action=") else ""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Processes that are stopped leave their connections as they are.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
