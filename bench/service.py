@@ -84,7 +84,7 @@ def main() -> int:
     print_rounds(shape, chosen.together, rounds, peaks)
     print_rest(latencies, memory, requests)
     print(f"written: {chosen.json}")
-    return 1 if any(one.alone.summary.failed for one in rounds) else 0
+    return 1 if any(one.alone.summary.failed or one.together.summary.failed for one in rounds) else 0
 
 
 def seeded_model(folder: Path) -> Model:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from bench.processes import processes
@@ -29,7 +30,9 @@ def thread_cpu_s(kinds: tuple[str, ...]) -> dict[Thread, float]:
     for kind, process in processes():
         if kind in kinds:
             for folder in Path(f"/proc/{process.pid}/task").iterdir():
-                spent[kind, process.pid, int(folder.name)] = int((folder / "schedstat").read_text().split()[0]) / 1e9
+                with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                    ran_ns = int((folder / "schedstat").read_text().split()[0])
+                    spent[kind, process.pid, int(folder.name)] = ran_ns / 1e9
     return spent
 
 
@@ -37,14 +40,22 @@ def by_name(before: Mapping[Thread, float], after: Mapping[Thread, float]) -> di
     """Return the CPU seconds between two looks, by what processes are and the names of their threads.
 
     Raises:
-        CalledProcessError: py-spy may not look into a process.
+        CalledProcessError: py-spy may not look into a process; root may always.
     """
     names = {pid: _names(pid) for _kind, pid, _thread in after}
     spent: defaultdict[str, float] = defaultdict(float)
     for (kind, pid, thread), now_s in after.items():
-        name = NUMBERS.sub("", names[pid].get(thread) or Path(f"/proc/{pid}/task/{thread}/comm").read_text().strip())
+        name = NUMBERS.sub("", names[pid].get(thread) or _native(pid, thread))
         spent[f"{kind}: {name}"] += now_s - before.get((kind, pid, thread), 0.0)
     return dict(spent)
+
+
+def _native(pid: int, thread: int) -> str:
+    """Return what a library calls a thread that Python does not know."""
+    try:
+        return Path(f"/proc/{pid}/task/{thread}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "ended"
 
 
 def _names(pid: int) -> dict[int, str]:

@@ -51,7 +51,7 @@ class User:
         try:
             found = self._results(paths, begin_s + self._deadline_s)
         except (OSError, ValueError, LookupError) as problem:
-            found = [({"error": f"{type(problem).__name__}: {problem}"}, 1)] * len(paths)
+            found = [(_failed(problem), 1)] * len(paths)
         latency_s = time.perf_counter() - begin_s
         return [
             Outcome(
@@ -81,10 +81,17 @@ class User:
         asked = 1
         while result["state"] == "PENDING":
             if time.perf_counter() > until_s:
-                raise TimeoutError(f"no result within {self._deadline_s:g} s")
+                return _failed(TimeoutError(f"no result within {self._deadline_s:g} s")), asked
             asked += 1
-            result = _told(self._http.get(f"{self._url}{task['result_url']}?wait={WAIT_S}"))
+            try:
+                result = _told(self._http.get(f"{self._url}{task['result_url']}?wait={WAIT_S}"))
+            except (OSError, ValueError) as problem:  # this photo's; the request's others have their results
+                return _failed(problem), asked
         return result, asked
+
+
+def _failed(problem: Exception) -> dict[str, Any]:
+    return {"error": f"{type(problem).__name__}: {problem}"}
 
 
 def _told(answer: Answer) -> Any:

@@ -97,7 +97,8 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         p95_s=quantile(latencies, 0.95),
         p99_s=quantile(latencies, 0.99),
         max_s=max(latencies),
-        model_cpu_ms=1000 * statistics.fmean(outcome.cpu_s for outcome in outcomes),
+        model_cpu_ms=1000
+        * statistics.fmean([outcome.cpu_s for outcome in outcomes if not outcome.error] or [math.nan]),
     )
 
 

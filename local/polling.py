@@ -1,8 +1,8 @@
 """ministack with SQS's long polls as AWS has them: one ends when a message comes. `uvicorn local.polling:app`.
 
 ministack looks for messages ten times a second, which adds 50 ms to a photo's way through an idle system. Messages that
-become visible by themselves, delayed or not deleted in time, are still found so. Of the emulators' environment; knows
-nothing of the system.
+nobody sends to the queue, because they were delayed, not deleted in time or moved, are found by a look, as are those of
+services other than SQS and SNS. Of the emulators' environment; knows nothing of the system.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
 """
 

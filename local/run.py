@@ -91,8 +91,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _supervise(services: Services, environ: dict[str, str], log_dir: Path) -> int:

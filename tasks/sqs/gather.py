@@ -23,7 +23,7 @@ NEXT_WAIT_S = 0.02
 MAX_SIZE = 10
 # How much the newest pause between two messages says about the next.
 SMOOTHING = 0.1
-# One message after a rest does not tell of more: with these two, about twenty in quick succession do.
+# One message after a rest does not tell of more: with these two, about thirty in quick succession do.
 LONGEST_PAUSE_S = 1.0
 # After waiting in vain a message goes at once, after a second time in a row three, then seven and so on: by chance it
 # happens now and then, with a sender who waits for each answer it happens every time.
