@@ -127,8 +127,10 @@ def test_without_its_app_the_machine_is_not_healthy(site: Site) -> None:
     answer = site.session.get(f"{site.url}/healthz", timeout=10)
     assert (answer.status_code, answer.json()["error"][:11]) == (503, "The service")
     site.session.get(f"{site.url}/results/x", timeout=10)
-    lines = (site.machine.root / "var/log/nginx/classifier.log").read_text().splitlines()
-    logged = [line for line in map(json.loads, lines) if line["path"] == "/results/x"]
+    log = site.machine.root / "var/log/nginx/classifier.log"
+    # nginx writes the line when the client has its answer already.
+    wait_until(lambda: '"/results/x"' in log.read_text(), DEADLINE_S, "the request's line")
+    logged = [line for line in map(json.loads, log.read_text().splitlines()) if line["path"] == "/results/x"]
     assert [(line["status"], line["upstream_status"], line["sent_bytes"] > 0) for line in logged] == [
         (503, "502", True)
     ]
