@@ -7,7 +7,7 @@ import signal
 from contextlib import ExitStack
 
 from local.emulators import DEPLOYMENT_SERVICES, START_DEADLINE_S, Emulators
-from local.processes import Supervised, wait_until
+from local.processes import start_in, wait_until
 from local.settings import LocalSettings, require_free
 
 
@@ -24,7 +24,7 @@ def run_aws(settings: LocalSettings) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         for command in emulators.commands():
-            stack.callback(Supervised.start(command, dict(os.environ), log_dir).stop)
+            start_in(stack, command, os.environ, log_dir)
         wait_until(emulators.healthy, START_DEADLINE_S, f"the embedded AWS (logs in {log_dir})")
         print("Ready. In another terminal:\n", flush=True)
         print("".join(f"export {name}={value}\n" for name, value in emulators.environ.items()), flush=True)

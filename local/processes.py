@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 POLL_S = 0.05
 STOP_DEADLINE_S = 15.0
+ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -94,3 +95,23 @@ class Supervised:
             self.process.wait(deadline_s)
         self.kill()
         return self.process.returncode
+
+
+def start_in(stack: contextlib.ExitStack, command: Command, environ: Mapping[str, str], log_dir: Path) -> None:
+    """Start a process that ends with the stack, even if a signal ends this one meanwhile; of the main thread only."""
+    with uninterrupted():
+        stack.callback(Supervised.start(command, environ, log_dir).stop)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put signals that end the process off until the block is done: what it starts is known then, and can be stopped."""
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)

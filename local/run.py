@@ -7,14 +7,13 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from honcho import manager as honcho
 
 from local.emulators import START_DEADLINE_S, Emulators, answers
-from local.processes import Command, Supervised, wait_until
+from local.processes import Command, start_in, wait_until
 from local.provision import provision, provision_nodes
 from local.services import Services
 from local.settings import LocalSettings, require_free
@@ -25,7 +24,6 @@ from tasks.settings import Settings
 READY_DEADLINE_S = 60.0
 # Nodes are given this long to finish the photos at hand before honcho kills it.
 STOP_DEADLINE_S = 20
-ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def run(settings: LocalSettings) -> int:
@@ -52,8 +50,7 @@ def run(settings: LocalSettings) -> int:
     print("starting the embedded AWS", flush=True)
     with ExitStack() as stack:
         for command in services.emulators.commands(settings.state_dir):
-            with uninterrupted():
-                stack.callback(Supervised.start(command, environ, log_dir).stop)
+            start_in(stack, command, environ, log_dir)
         wait_until(services.emulators.healthy, START_DEADLINE_S, f"the embedded AWS (logs in {log_dir})")
         provision(celery_settings)
         provision_nodes(celery_settings, scaler_settings.launch_template, environ)
@@ -79,20 +76,6 @@ def _end_on_signals() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGHUP, end)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put signals that end the process off until the block is done: what it starts is known then, and can be stopped."""
-    came: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in ENDINGS}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for late in came:
-            signal.raise_signal(late)
 
 
 def _supervise(services: Services, environ: dict[str, str], log_dir: Path) -> int:

@@ -14,8 +14,7 @@ import pytest
 import requests
 
 from local.ports import free_port
-from local.processes import Command, Supervised, wait_until
-from local.run import uninterrupted
+from local.processes import Command, Supervised, uninterrupted, wait_until
 from tests.client import Client
 
 pytestmark = pytest.mark.stack
