@@ -180,11 +180,14 @@ def send_many(app: Celery[Any], calls: Sequence[Call], *, queue: str) -> list[Se
     with app.producer_or_acquire() as producer:
         try:
             with producer.batch():
-                for number, call in enumerate(calls):
+                declares = True
+                for call in calls:
                     try:
-                        _send_one(app, call, queue, producer, declares=number == 0)
+                        _send_one(app, call, queue, producer, declares=declares)
                     except (DelayTooLongError, EncodeError) as error:
                         errors[call.task_id] = SendError(str(error))
+                    else:
+                        declares = False
         except BatchSendError as error:
             errors |= error.errors
     return [errors.get(call.task_id) for call in calls]
@@ -200,6 +203,6 @@ def _send_one(app: Celery[Any], call: Call, queue: str, producer: Any, *, declar
         headers=dict(call.headers),
         countdown=call.countdown,
         producer=producer,
-        # kombu copies and compares the queue for this; the first message of a batch finds out whether SQS can be reached.
+        # kombu copies and compares the queue for this; a batch's first one finds out whether SQS can be reached.
         declare=None if declares else (),
     )

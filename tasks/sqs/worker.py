@@ -1,6 +1,7 @@
 """What the transport asks of the Celery worker it serves: does it end, which tasks run, where do results go.
 
-And what it adds to it: a step for its events. The transport knows its worker by Celery's own signal; a process that is no worker has none.
+And what it adds to it: a step for its events. The transport knows its worker by Celery's own signal; a process that is
+no worker has none.
 """
 
 from __future__ import annotations
