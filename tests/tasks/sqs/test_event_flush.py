@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from kombu.asynchronous.timer import Timer
 
 from local.processes import Supervised, wait_until
 from tasks.sqs.control_plane import close_planes
-from tasks.sqs.event_flush import FLUSH_S, EventFlush
+from tasks.sqs.event_flush import EventFlush
 
 APP = "tests.tasks.sqs.message_app"
 DEADLINE_S = 20.0
@@ -35,12 +34,15 @@ class Consumer:
     hub: object = field(default_factory=object)
     steps: list[Any] = field(default_factory=list)
 
-    def fire(self) -> None:
-        """Run what is due now, as the loop does."""
+    def fire(self) -> bool:
+        """Run what is due now, as the loop does; tell whether there was anything."""
+        fired = False
         for _wait_s, entry in self.timer:
             if entry is None:
-                return
+                break
             entry()
+            fired = True
+        return fired
 
 
 @pytest.fixture
@@ -72,11 +74,9 @@ def test_events_of_an_interval_are_handed_over_together(
     for n in range(10):
         consumer.event_dispatcher.send("task-sent", n=n)
     assert messages() == []
-    time.sleep(FLUSH_S)
-    consumer.fire()
+    wait_until(consumer.fire, DEADLINE_S, "the timer")
     assert messages() == [list(range(10))]
-    time.sleep(FLUSH_S)
-    consumer.fire()
+    wait_until(consumer.fire, DEADLINE_S, "the timer again")
     assert messages() == []
 
 
@@ -92,8 +92,7 @@ def test_without_a_loop_every_event_is_handed_over_at_once(
     consumer.event_dispatcher.send("task-sent", n=2)
     assert messages() == [[1], [2]]
     step.stop(consumer)
-    time.sleep(FLUSH_S)
-    consumer.fire()
+    wait_until(lambda: consumer.fire() or not consumer.timer.queue, DEADLINE_S, "the timer's last entry to go")
     assert not consumer.timer.queue
 
 
@@ -126,19 +125,28 @@ def subscriber(app: Any) -> Iterator[Callable[[str], set[str]]]:
     close_planes()
 
 
+@contextmanager
+def amid_a_task(
+    pool: str, app: Any, start_worker: Callable[..., Supervised], folder: Path
+) -> Iterator[tuple[Supervised, Callable[[], set[str]]]]:
+    """A worker that has just received a task of two seconds, and what tells the types of the task's events."""
+    worker = start_worker("worker", "-E", TEST_POOL=pool)
+    with subscriber(app) as types_of:
+        task = app.send_task(f"{APP}.note", (str(folder), "n", 2)).id
+        wait_until(lambda: f"[{task}] received" in worker.log.read_text(), DEADLINE_S, "the task")
+        yield worker, lambda: types_of(task)
+
+
 @pytest.mark.stack
 @pytest.mark.parametrize("pool", ["tasks.pool:TaskPool", "prefork", "solo"])
 def test_the_last_events_of_a_worker_arrive(
     pool: str, app: Any, start_worker: Callable[..., Supervised], tmp_path: Path
 ) -> None:
     """Warm shutdown amid a task: its end is told."""
-    worker = start_worker("worker", "-E", TEST_POOL=pool)
-    with subscriber(app) as types_of:
-        task = app.send_task(f"{APP}.note", (str(tmp_path), "n", 2)).id
-        wait_until(lambda: f"[{task}] received" in worker.log.read_text(), DEADLINE_S, "the task")
+    with amid_a_task(pool, app, start_worker, tmp_path) as (worker, types):
         worker.process.terminate()
         assert worker.process.wait(DEADLINE_S) == 0
-        wait_until(lambda: "task-succeeded" in types_of(task), DEADLINE_S, "its last event")
+        wait_until(lambda: "task-succeeded" in types(), DEADLINE_S, "its last event")
 
 
 @pytest.mark.stack
@@ -147,13 +155,10 @@ def test_events_before_a_cold_shutdown_arrive(
     pool: str, app: Any, start_worker: Callable[..., Supervised], tmp_path: Path
 ) -> None:
     """What happened a moment before is told."""
-    worker = start_worker("worker", "-E", TEST_POOL=pool)
-    with subscriber(app) as types_of:
-        task = app.send_task(f"{APP}.note", (str(tmp_path), "n", 2)).id
-        wait_until(lambda: f"[{task}] received" in worker.log.read_text(), DEADLINE_S, "the task")
+    with amid_a_task(pool, app, start_worker, tmp_path) as (worker, types):
         worker.process.send_signal(signal.SIGQUIT)
         worker.process.wait(DEADLINE_S)
-        wait_until(lambda: "task-received" in types_of(task), DEADLINE_S, "its event")
+        wait_until(lambda: "task-received" in types(), DEADLINE_S, "its event")
 
 
 @pytest.mark.stack
