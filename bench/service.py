@@ -144,11 +144,11 @@ def measure(url: str, photos: Sequence[Path], chosen: argparse.Namespace, *, tog
     before, threads_before = cpu_s(), thread_cpu_s(OURS)
     outcomes = _load(url, photos, chosen.photos, chosen.concurrency, together)
     after, threads_after = cpu_s(), thread_cpu_s(OURS)
-    spent_s = {kind: now_s - before.get(kind, 0.0) for kind, now_s in after.items()}
-    threads_s = by_name(threads_before, threads_after)
+    ms = 1000 / chosen.photos
     return Measured(
         summarise(outcomes),
-        *({what: 1000 * spent / chosen.photos for what, spent in all_s.items()} for all_s in (spent_s, threads_s)),
+        {kind: ms * (now_s - before.get(kind, 0.0)) for kind, now_s in after.items()},
+        {name: ms * spent_s for name, spent_s in by_name(threads_before, threads_after).items()},
     )
 
 

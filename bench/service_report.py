@@ -90,15 +90,17 @@ def print_rounds(shape: Shape, together: int, rounds: Sequence[Round], peaks: Ma
     ):
         print(f"{name:28} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
     print(f"CPU ms a photo, one a request and {together} a request; peak memory")
-    for kind in sorted(rounds[0].alone.cpu_ms):
-        alone = statistics.median(one.alone.cpu_ms.get(kind, 0.0) for one in rounds)
-        several = statistics.median(one.together.cpu_ms.get(kind, 0.0) for one in rounds)
-        print(f"  {kind:30} {alone:6.1f} {several:6.1f} {peaks.get(kind, 0) / 2**20:6.0f} MiB")
-    for name in sorted(rounds[0].alone.threads_ms):
-        alone = statistics.median(one.alone.threads_ms.get(name, 0.0) for one in rounds)
-        several = statistics.median(one.together.threads_ms.get(name, 0.0) for one in rounds)
-        if max(alone, several) >= WORTH_A_LINE_MS:
-            print(f"  {name:30} {alone:6.2f} {several:6.2f}")
+    several = _medians([one.together.cpu_ms for one in rounds])
+    for kind, alone_ms in _medians([one.alone.cpu_ms for one in rounds]).items():
+        print(f"  {kind:30} {alone_ms:6.1f} {several.get(kind, 0.0):6.1f} {peaks.get(kind, 0) / 2**20:6.0f} MiB")
+    several = _medians([one.together.threads_ms for one in rounds])
+    for name, alone_ms in _medians([one.alone.threads_ms for one in rounds]).items():
+        if max(alone_ms, several.get(name, 0.0)) >= WORTH_A_LINE_MS:
+            print(f"  {name:30} {alone_ms:6.2f} {several.get(name, 0.0):6.2f}")
+
+
+def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(one.get(name, 0.0) for one in rounds) for name in sorted(rounds[0])}
 
 
 def print_rest(
