@@ -1,8 +1,11 @@
-"""Celery's thread pool, less two holes: it can grow, and an error outside the task's own code reaches the request.
+"""Celery's thread pool, less three holes: it can grow, a cold shutdown ends it, and errors reach the request.
 
 Celery's prefork pool hands such an error to the request, which then gives the message back or settles it. Its thread
 pool leaves it in a future that nobody reads: the message is neither acknowledged nor given back, and its place among
 the prefetched ones is gone, for as long as the worker lives.
+
+A cold shutdown is carried out by a signal handler, amid whatever the main thread is at. Celery's pool raises an error
+there, and would wait for its threads with a lock that the main thread may hold: now and then the worker never ends.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from celery.concurrency import thread
+from celery.utils import log
 
 
 class TaskPool(thread.TaskPool):
@@ -31,6 +35,24 @@ class TaskPool(thread.TaskPool):
             ValueError: no thread would be left.
         """
         self._resize(self.limit - n)
+
+    def terminate_job(self, pid: int, signal: int | None = None) -> None:
+        """Let a cold shutdown go on: a thread cannot be stopped; its task's message is given back all the same.
+
+        Raises:
+            NotImplementedError: a single task was to be ended, as by `revoke(terminate=True)`.
+        """
+        if not _in_signal_handler():
+            super().terminate_job(pid, signal)
+
+    def on_stop(self) -> None:
+        """Wait for the tasks that run; a cold shutdown only once its signal's handler has ended, see `on_terminate`."""
+        if not _in_signal_handler():
+            super().on_stop()
+
+    def on_terminate(self) -> None:
+        """Begin nothing more. The process ends with the tasks that run."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
 
     def _resize(self, threads: int) -> None:
         if threads < 1:
@@ -59,3 +81,7 @@ class TaskPool(thread.TaskPool):
                 raise
 
         return super().on_apply(reporting, args, kwargs, callback, accept_callback, **options)
+
+
+def _in_signal_handler() -> bool:
+    return log._in_sighandler  # noqa: SLF001 - Celery tells nobody otherwise

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import Reject
+from celery.utils.log import in_sighandler
 
 from tasks.pool import TaskPool
 
@@ -75,3 +76,30 @@ def test_it_grows_and_shrinks(pool: TaskPool) -> None:
     assert pool.num_processes == 1
     with pytest.raises(ValueError, match="cannot be made"):
         pool.shrink(1)
+
+
+def test_a_cold_shutdown_waits_for_no_task_in_its_signals_handler(pool: TaskPool) -> None:
+    """Two tasks run meanwhile and a third waits: the two end, the third is never begun."""
+    go_on = threading.Event()
+    told: SimpleQueue[int] = SimpleQueue()
+    for number in range(3):
+        pool.apply_async(
+            lambda number=number: go_on.wait(DEADLINE_S) and number,
+            callback=told.put,
+            error_callback=told.put,
+            accept_callback=lambda *_: None,
+        )
+    with in_sighandler():
+        pool.terminate_job(1, 15)
+        pool.stop()
+    pool.terminate()
+    go_on.set()
+    pool.executor.shutdown()
+    assert sorted(told.get_nowait() for _ in range(2)) == [0, 1]
+    assert told.empty()
+
+
+def test_a_single_task_cannot_be_ended(pool: TaskPool) -> None:
+    """`revoke(terminate=True)` hears so, rather than that its task has ended."""
+    with pytest.raises(NotImplementedError):
+        pool.terminate_job(1, 15)

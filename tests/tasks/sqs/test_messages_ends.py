@@ -50,6 +50,7 @@ def test_a_worker_that_is_stopped_cold_hides_nothing(
     wait_until(lambda: broker.counts() == (0, 6), 10, "six messages in hand")
     worker.process.send_signal(signal.SIGQUIT)
     worker.process.wait(20)
+    assert "ERROR" not in worker.log.read_text()
     wait_until(lambda: broker.counts()[1] == 0, VISIBLE_AGAIN_S, "nothing to be in flight")
     assert broker.counts()[0] >= 6 - len(names_of(tmp_path))
 
