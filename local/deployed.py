@@ -21,7 +21,7 @@ import boto3
 from deploy.aws import Aws
 from deploy.stacks import DeployedStack, require, settings
 from local.emulators import ACCESS_KEY, DEPLOYMENT_SERVICES, REGION, ROOT, Emulators, running_emulators
-from local.host import MARK, processes_with
+from local.host import MARK, UP, processes_with
 from local.mirror import mirror_launch_template
 from local.ports import free_port
 from local.processes import Supervised, wait_until
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 DEPLOY_DEADLINE_S = 120.0
-POWER_DEADLINE_S = 15.0
+POWER_DEADLINE_S = 60.0
 # What a stack says for AWS's machines, and this one's must not follow.
 NOT_HERE = {"SUBNETS"}
 
@@ -87,13 +87,23 @@ class Deployment:
         return replace(self.stack, environ=environ).start_host()
 
     def end_nodes(self) -> None:
-        """Cut all nodes' power, which takes less time than their own end: nothing waits for what they do."""
-        pages = self.stack.ec2.get_paginator("describe_instances").paginate()
+        """Cut all nodes' power, which takes less time than their own end: nothing waits for what they do.
+
+        Raises:
+            TimeoutError: a node was still there at the end.
+        """
+        wait_until(self._cut_power, POWER_DEADLINE_S, "nodes to be cut off")
+
+    def _cut_power(self) -> bool:
+        """Cut it once; tell whether no node was there. Until the scaler ends it may launch others."""
+        pages = self.stack.ec2.get_paginator("describe_instances").paginate(
+            Filters=[{"Name": "instance-state-name", "Values": list(UP)}]
+        )
         nodes = [item["InstanceId"] for page in pages for group in page["Reservations"] for item in group["Instances"]]
         if nodes:
             self.stack.ec2.terminate_instances(InstanceIds=nodes)
-            folder = str((self.stack.log_dir / "log").resolve())
-            wait_until(lambda: not any(processes_with(MARK, folder)), POWER_DEADLINE_S, "nodes to be cut off")
+        folder = str((self.stack.log_dir / "log").resolve())
+        return not nodes and not any(processes_with(MARK, folder))
 
     def _ec2(self, url: str) -> EC2Client:
         return boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION).client("ec2", endpoint_url=url)

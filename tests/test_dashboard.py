@@ -31,10 +31,10 @@ def test_every_figure_is_served(service: Stack) -> None:
     panels = json.loads(DASHBOARD.read_text())["panels"]
     used = {name for panel in panels for target in panel.get("targets", []) for name in FIGURE.findall(target["expr"])}
     assert {name.partition("_")[0] for name in used} == {"scaler", "flower", "web"}
-    requests.get(f"{service.services.web_url}/healthz", timeout=10)
+    requests.get(f"{service.services.web_url}/healthz", timeout=30)
     pages = [
         generate_latest(Metrics(1.0).registry).decode(),
-        requests.get(f"{service.services.web_url}/metrics", timeout=10).text,
-        requests.get(f"{service.services.flower_url}/metrics", timeout=10).text,
+        requests.get(f"{service.services.web_url}/metrics", timeout=30).text,
+        requests.get(f"{service.services.flower_url}/metrics", timeout=30).text,
     ]
     assert used - set().union(*map(served, pages)) == set()

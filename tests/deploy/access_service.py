@@ -58,15 +58,7 @@ def running_service(log_dir: Path) -> Iterator[Service]:
         try:
             yield Service(deployment, stack)
         finally:
-            _cut_power(stack)
-
-
-def _cut_power(stack: Stack) -> None:
-    """End the nodes at once: they would finish their polls first, which nobody waits for."""
-    pages = stack.ec2.get_paginator("describe_instances").paginate()
-    nodes = [node["InstanceId"] for page in pages for group in page["Reservations"] for node in group["Instances"]]
-    if nodes:
-        stack.ec2.terminate_instances(InstanceIds=nodes)
+            deployment.end_nodes()
 
 
 @contextmanager

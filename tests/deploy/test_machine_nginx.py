@@ -99,34 +99,34 @@ def _move(machine: Machine, stack: Stack, ports: dict[str, str]) -> None:
 
 def _is_up(session: requests.Session, url: str) -> bool:
     try:
-        return session.get(f"{url}/flower/healthcheck", timeout=5).status_code == 200
+        return session.get(f"{url}/flower/healthcheck", timeout=30).status_code == 200
     except requests.ConnectionError:
         return False
 
 
 def test_flower_asks_for_its_password(site: Site) -> None:
     """Nobody sees workers and tasks without it."""
-    assert site.session.get(f"{site.url}/flower/", timeout=10).status_code == 401
-    assert site.session.get(f"{site.url}/flower/", auth=("admin", "guess"), timeout=10).status_code == 401
+    assert site.session.get(f"{site.url}/flower/", timeout=30).status_code == 401
+    assert site.session.get(f"{site.url}/flower/", auth=("admin", "guess"), timeout=30).status_code == 401
 
 
 def test_flowers_pages_work_under_their_path(site: Site) -> None:
     """The page, what it refers to, and the API are found; a plain address leads there."""
-    page = site.session.get(f"{site.url}/flower", auth=PASSWORD, timeout=10)
+    page = site.session.get(f"{site.url}/flower", auth=PASSWORD, timeout=30)
     assert (page.status_code, page.url) == (200, f"{site.url}/flower/")
     references = [part.split('"')[0] for part in page.text.split('href="/')[1:]]
     assert any(".css" in name for name in references)
     assert all(name.startswith("flower") for name in references)
     style = next(name for name in references if ".css" in name)
-    assert site.session.get(f"{site.url}/{style}", auth=PASSWORD, timeout=10).status_code == 200
-    assert site.session.get(f"{site.url}/flower/api/workers", auth=PASSWORD, timeout=10).status_code == 200
+    assert site.session.get(f"{site.url}/{style}", auth=PASSWORD, timeout=30).status_code == 200
+    assert site.session.get(f"{site.url}/flower/api/workers", auth=PASSWORD, timeout=30).status_code == 200
 
 
 def test_without_its_app_the_machine_is_not_healthy(site: Site) -> None:
     """A load balancer, and the machine's own boot, learn that the app is away; the log's line has what alarms count."""
-    answer = site.session.get(f"{site.url}/healthz", timeout=10)
+    answer = site.session.get(f"{site.url}/healthz", timeout=30)
     assert (answer.status_code, answer.json()["error"][:11]) == (503, "The service")
-    site.session.get(f"{site.url}/results/x", timeout=10)
+    site.session.get(f"{site.url}/results/x", timeout=30)
     log = site.machine.root / "var/log/nginx/classifier.log"
     # nginx writes the line when the client has its answer already.
     wait_until(lambda: '"/results/x"' in log.read_text(), DEADLINE_S, "the request's line")
@@ -140,5 +140,5 @@ def test_static_files_come_from_the_release(site: Site) -> None:
     """They are served while the app is away."""
     static: Path = site.machine.release / "webapp" / "static"
     name = next(file.name for file in sorted(static.iterdir()) if file.is_file())
-    answer = site.session.get(f"{site.url}/static/{name}", timeout=10)
+    answer = site.session.get(f"{site.url}/static/{name}", timeout=30)
     assert answer.content == (static / name).read_bytes()

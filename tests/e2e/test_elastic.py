@@ -47,7 +47,7 @@ def test_a_burst_raises_nodes_to_the_cap_and_every_photo_is_classified_once(
     ticks = cloud.ticks(scaler)
     assert max(total(tick) for tick in ticks) == 3
     assert cloud.done_by_nodes() == dict.fromkeys(ids, 1)
-    figures = requests.get(f"{cloud.stack.services.scaler_url}/metrics", timeout=10).text
+    figures = requests.get(f"{cloud.stack.services.scaler_url}/metrics", timeout=30).text
     assert 'scaler_actions_total{action="launch"} 3.0' in figures
     status = cloud.stack.run(cloud.stack.services.scaler("status"))
     assert "nodes    none" in status.stdout, status.stderr

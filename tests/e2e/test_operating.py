@@ -95,7 +95,7 @@ def test_a_reload_keeps_every_connection_and_ends_waits_early(
     threads = [threading.Thread(target=target) for target in (wait, listen)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: _waiting(client.url) == 2, 20, "both to wait")
+    wait_until(lambda: _waiting(client.url) == 2, 30, "both to wait")
     web.process.send_signal(signal.SIGHUP)
     for thread in threads:
         thread.join(20)

@@ -36,6 +36,6 @@ def test_everything_recovers_from_a_frozen_aws(new_stack: Callable[..., Stack], 
     assert all(process.alive() for process in processes)
 
     def flower_sees_the_worker() -> bool:
-        return "worker@" in requests.get(f"{stack.services.flower_url}/workers", timeout=10).text
+        return "worker@" in requests.get(f"{stack.services.flower_url}/workers", timeout=30).text
 
     wait_until(flower_sees_the_worker, 60, "the worker in Flower")

@@ -297,8 +297,11 @@ def test_a_photo_that_the_browser_cannot_show_gets_its_thumbnail_from_the_server
     output = io.BytesIO()
     Image.open(io.BytesIO(photos["chelsea.png"])).save(output, "TIFF")
     page = open_page()
+    uploads: list[Route] = []
+    page.route("**/classify", uploads.append)
     page.set_input_files("#files", payloads({"cat.tiff": output.getvalue()}))
     expect(page.locator(".thumb")).to_have_class(re.compile("unreadable"))
+    uploads.pop().continue_()
     expect_states(page, SUCCESS=1)
     expect(page.locator(".thumb")).to_have_attribute("src", re.compile("/thumbnail$"))
     assert page.locator(".thumb").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0

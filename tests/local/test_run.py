@@ -38,7 +38,7 @@ def test_run_starts_everything_and_ctrl_c_stops_everything(tmp_path: Path, photo
         wait_until(lambda: "Ready." in run.log.read_text() or not run.alive(), 60, "the addresses")
         page_url = f"http://127.0.0.1:{ports['WEB_PORT']}"
         assert page_url in run.log.read_text()
-        assert requests.get(page_url, timeout=10).status_code == 200
+        assert requests.get(page_url, timeout=30).status_code == 200
         assert "nodes    none" in status(environ)
         client = Client(page_url)
         (result,) = client.wait(client.upload({"chelsea.png": photos["chelsea.png"]}))

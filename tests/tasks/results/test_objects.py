@@ -94,7 +94,7 @@ def test_a_silent_s3_is_given_up_in_time(bucket: str, proxy: CountingProxy) -> N
     silence = threading.Event()
 
     def silently(_call: Call) -> Answer:
-        silence.wait(10)
+        silence.wait(60)
         return Answer(503)
 
     proxy.instead = silently
@@ -102,7 +102,7 @@ def test_a_silent_s3_is_given_up_in_time(bucket: str, proxy: CountingProxy) -> N
     start_s = time.monotonic()
     with pytest.raises(StoreUnavailable):
         slow.put("k", b"1")
-    assert 0.3 <= time.monotonic() - start_s < 5
+    assert 0.3 <= time.monotonic() - start_s < 30
     silence.set()
 
 

@@ -18,6 +18,9 @@ from tasks.objects import StoreUnavailable
 
 pytestmark = pytest.mark.stack
 
+# What gives up in time does so in a few seconds, on a slow machine too; what does not takes minutes.
+PATIENCE_S = 20.0
+
 IN_WORKER = Context({"id": "t", "called_directly": False})
 
 
@@ -35,7 +38,7 @@ def test_a_role_that_may_not_list_can_store(app: Celery, proxy: CountingProxy, n
     proxy.instead = lambda call: None if call.method == "PUT" else Answer.s3_error(403, "AccessDenied")
     app.backend.store_result(new_id, 7, "SUCCESS")
     proxy.instead = None
-    assert AsyncResult(new_id, app=app).get(timeout=1) == 7
+    assert AsyncResult(new_id, app=app).get(timeout=30) == 7
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_reading_gives_up_in_seconds_when_s3_is_away(app: Celery, proxy: Countin
     start_s = time.monotonic()
     with pytest.raises(StoreUnavailable):
         _ = AsyncResult("t", app=app).state
-    assert time.monotonic() - start_s < 5
+    assert time.monotonic() - start_s < PATIENCE_S
 
 
 def test_storing_waits_for_s3(app: Celery, proxy: CountingProxy, new_id: str) -> None:
@@ -71,7 +74,7 @@ def test_storing_waits_for_s3(app: Celery, proxy: CountingProxy, new_id: str) ->
     proxy.instead = lambda _call: Answer.s3_error(503, "SlowDown") if len(proxy.calls) < 10 else None
     app.conf.result_backend_transport_options |= {"store_deadline_s": 30.0}
     app.backend.store_result(new_id, 7, "SUCCESS")
-    assert AsyncResult(new_id, app=app).get(timeout=1) == 7
+    assert AsyncResult(new_id, app=app).get(timeout=30) == 7
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_storing_gives_up_in_time(
     start_s = time.monotonic()
     with pytest.raises(error) as raised:
         app.backend.store_result("t", 7, "SUCCESS", request=request_)
-    assert time.monotonic() - start_s < 5
+    assert time.monotonic() - start_s < PATIENCE_S
     assert not isinstance(raised.value, Reject) or raised.value.requeue
 
 
@@ -133,7 +136,7 @@ def test_a_result_must_be_json(app: Celery, proxy: CountingProxy, result: Any) -
 def test_a_text_may_say_nan(app: Celery, new_id: str) -> None:
     """Only numbers are looked at: the word is a result like any other."""
     app.backend.store_result(new_id, "NaN, or Infinity", "SUCCESS")
-    assert AsyncResult(new_id, app=app).get(timeout=1) == "NaN, or Infinity"
+    assert AsyncResult(new_id, app=app).get(timeout=30) == "NaN, or Infinity"
 
 
 @pytest.mark.parametrize(

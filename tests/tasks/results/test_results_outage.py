@@ -59,8 +59,8 @@ def test_a_message_whose_result_cannot_be_stored_comes_back(
         wait_until(lambda: runs.exists() and runs.stat().st_size >= 3, 40, f"a third run; see {worker.log}")
         assert worker.log.read_text().count("the message goes back to the queue") >= 2
         proxy.hang_up = False
-        assert result.get(timeout=20) == "done"
-        wait_until(lambda: messages(sqs, queue_url) == 0, 20, "an empty queue")
+        assert result.get(timeout=30) == "done"
+        wait_until(lambda: messages(sqs, queue_url) == 0, 30, "an empty queue")
     finally:
         worker.stop()
 

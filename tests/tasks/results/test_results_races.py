@@ -45,10 +45,10 @@ def test_the_first_of_many_successes_stays(app: Celery, proxy: CountingProxy, ne
     proxy.take()
     store_at_once(app, new_id, ["SUCCESS"] * WRITERS)
     assert (proxy.count("PUT"), proxy.count("GET")) == (WRITERS, WRITERS - 1)
-    first = AsyncResult(new_id, app=app).get(timeout=1)
+    first = AsyncResult(new_id, app=app).get(timeout=30)
     app.backend.store_result(new_id, "later", "SUCCESS")
     app.backend.reload_task_result(new_id)
-    assert AsyncResult(new_id, app=app).get(timeout=1) == first
+    assert AsyncResult(new_id, app=app).get(timeout=30) == first
 
 
 def test_a_success_between_look_and_write_is_not_overwritten(app: Celery, proxy: CountingProxy, new_id: str) -> None:
@@ -63,7 +63,7 @@ def test_a_success_between_look_and_write_is_not_overwritten(app: Celery, proxy:
 
     proxy.instead = another_worker_succeeds
     app.backend.store_result(new_id, ValueError(), "FAILURE")
-    assert AsyncResult(new_id, app=app).get(timeout=1) == "cat"
+    assert AsyncResult(new_id, app=app).get(timeout=30) == "cat"
 
 
 def test_a_conflict_that_s3_reports_is_looked_into(app: Celery, proxy: CountingProxy, new_id: str) -> None:
@@ -71,4 +71,4 @@ def test_a_conflict_that_s3_reports_is_looked_into(app: Celery, proxy: CountingP
     proxy.instead = lambda _call: Answer.s3_error(409, "ConditionalRequestConflict") if len(proxy.calls) == 1 else None
     app.backend.store_result(new_id, 7, "SUCCESS")
     assert [call.method for call in proxy.calls] == ["PUT", "GET", "PUT"]
-    assert AsyncResult(new_id, app=app).get(timeout=1) == 7
+    assert AsyncResult(new_id, app=app).get(timeout=30) == 7

@@ -52,7 +52,7 @@ def sleep(duration_s: float) -> float:
 
 def ask(task: Any, workers: int) -> list[str]:
     """Ping all workers from within a worker; return who answered."""
-    return sorted(task.app.control.inspect(timeout=10, limit=workers).ping() or {})
+    return sorted(task.app.control.inspect(timeout=30, limit=workers).ping() or {})
 
 
 logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -168,18 +168,18 @@ def test_events_go_on_over_a_lost_connection_and_on_command(
     """Enabled for a worker that began without; a task that outlives the connection, and the next; none when disabled."""
     worker = start_worker()
     with subscriber(app) as types_of:
-        assert app.control.enable_events(reply=True, timeout=5, limit=1)
+        assert app.control.enable_events(reply=True, timeout=30, limit=1)
         long = app.send_task(f"{APP}.note", (str(tmp_path), "long", 2)).id
         wait_until(lambda: "task-started" in types_of(long), DEADLINE_S, "the task's begin")
-        assert app.control.broadcast("lose_connection", reply=True, timeout=5, limit=1)
+        assert app.control.broadcast("lose_connection", reply=True, timeout=30, limit=1)
         wait_until(lambda: "Connection to broker lost" in worker.log.read_text(), DEADLINE_S, "the lost connection")
         after = app.send_task(f"{APP}.add", (1, 1)).id
         wait_until(lambda: types_of(long) == types_of(after) == OF_A_TASK, DEADLINE_S, "both tasks' events")
 
-        assert app.control.disable_events(reply=True, timeout=5, limit=1)
+        assert app.control.disable_events(reply=True, timeout=30, limit=1)
         silent = app.send_task(f"{APP}.add", (1, 1))
         assert silent.get(timeout=DEADLINE_S) == 2
-        assert app.control.enable_events(reply=True, timeout=5, limit=1)
+        assert app.control.enable_events(reply=True, timeout=30, limit=1)
         again = app.send_task(f"{APP}.add", (1, 1)).id
         wait_until(lambda: types_of(again) == OF_A_TASK, DEADLINE_S, "the events of a later task")
         assert types_of(silent.id) == set()

@@ -101,9 +101,9 @@ def test_queue_lengths_are_those_of_sqs(stack: ControlStack, flower: str) -> Non
     """The API tells visible, in-flight and delayed messages apart, and counts the dead letters."""
     control, queue = stack.control, stack.tasks_queue
     assert _queue_lengths(flower)["consumers"] == 1
-    control.cancel_consumer(queue, reply=True, timeout=10, limit=1)
+    control.cancel_consumer(queue, reply=True, timeout=30, limit=1)
     # The reply comes before the deed.
-    inspect = control.inspect(timeout=10, limit=1)
+    inspect = control.inspect(timeout=30, limit=1)
     wait_until(lambda: inspect.active_queues() == {NODE: []}, DEADLINE_S, "the worker to consume nothing")
     for _ in range(3):
         stack.send("add", 1, 1)
@@ -122,7 +122,7 @@ def test_queue_lengths_are_those_of_sqs(stack: ControlStack, flower: str) -> Non
         "dead_letters": None,
         "consumers": counted["consumers"],
     }
-    control.add_consumer(queue, reply=True, timeout=10, limit=1)
+    control.add_consumer(queue, reply=True, timeout=30, limit=1)
     wait_until(lambda: _queue_lengths(flower)["messages"] == 1, DEADLINE_S, "the queue to be worked off")
 
 

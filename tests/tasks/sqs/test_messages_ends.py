@@ -30,7 +30,7 @@ def test_a_stopped_worker_hides_nothing(
     worker = start_worker("worker", "--prefetch-multiplier", "3")
     for number in range(10):
         app.send_task(f"{APP}.note", (str(tmp_path), f"n{number}", 0.8))
-    wait_until(lambda: bool(names_of(tmp_path)), 10, "the first task")
+    wait_until(lambda: bool(names_of(tmp_path)), 30, "the first task")
     assert broker.counts()[1] > 2
     assert worker.stop() == 0
     done = len(names_of(tmp_path))
@@ -47,7 +47,7 @@ def test_a_worker_that_is_stopped_cold_hides_nothing(
     worker = start_worker("worker", "--prefetch-multiplier", "3", TEST_POOL=pool)
     for number in range(6):
         app.send_task(f"{APP}.note", (str(tmp_path), f"n{number}", 2))
-    wait_until(lambda: broker.counts() == (0, 6), 10, "six messages in hand")
+    wait_until(lambda: broker.counts() == (0, 6), 30, "six messages in hand")
     worker.process.send_signal(signal.SIGQUIT)
     worker.process.wait(20)
     assert "ERROR" not in worker.log.read_text()
@@ -61,7 +61,7 @@ def test_what_the_last_poll_of_a_worker_brings_is_visible_when_it_ends(
     """Warm shutdown with a poll open, into which messages come."""
     worker = start_worker()
     worker.process.terminate()
-    wait_until(lambda: "Warm shutdown" in worker.log.read_text(), 5, "the shutdown's begin")
+    wait_until(lambda: "Warm shutdown" in worker.log.read_text(), 30, "the shutdown's begin")
     for _task in range(2):
         app.send_task(f"{APP}.add", (1, 1))
     assert worker.process.wait(15) == 0
@@ -73,13 +73,13 @@ def test_a_consumer_that_is_cancelled_takes_nothing_until_it_is_added_again(
 ) -> None:
     """A drain, and its reversal."""
     start_worker()
-    assert app.control.cancel_consumer(broker.queue, reply=True, timeout=5, limit=1)
+    assert app.control.cancel_consumer(broker.queue, reply=True, timeout=30, limit=1)
     # The answer comes before the deed.
-    wait_until(lambda: [*app.control.inspect(timeout=5, limit=1).active_queues().values()] == [[]], 10, "no queue")
+    wait_until(lambda: [*app.control.inspect(timeout=30, limit=1).active_queues().values()] == [[]], 30, "no queue")
     result = app.send_task(f"{APP}.add", (1, 2))
-    wait_until(lambda: broker.counts() == (1, 0), 5, "the message, given back by the poll that was open")
-    assert app.control.add_consumer(broker.queue, reply=True, timeout=5, limit=1)
-    assert result.get(timeout=10) == 3
+    wait_until(lambda: broker.counts() == (1, 0), 30, "the message, given back by the poll that was open")
+    assert app.control.add_consumer(broker.queue, reply=True, timeout=30, limit=1)
+    assert result.get(timeout=30) == 3
 
 
 def test_a_consumer_without_an_event_loop_gives_back_what_it_did_not_acknowledge(app: Any, broker: Broker) -> None:
@@ -104,10 +104,10 @@ def test_a_task_that_outlives_the_connection_runs_once(
     """The worker opens its connection anew amid a task that is longer than the visibility timeout."""
     worker = start_worker()
     long = app.send_task(f"{APP}.note", (str(tmp_path), "n-long", 5))
-    wait_until(lambda: broker.counts() == (0, 1), 10, "the task")
-    assert app.control.broadcast("lose_connection", reply=True, timeout=5, limit=1)
-    wait_until(lambda: "Connection to broker lost" in worker.log.read_text(), 5, "the lost connection")
-    assert app.send_task(f"{APP}.add", (1, 2)).get(timeout=10) == 3
-    assert long.get(timeout=20) == "n-long"
-    broker.wait_empty(5)
+    wait_until(lambda: broker.counts() == (0, 1), 30, "the task")
+    assert app.control.broadcast("lose_connection", reply=True, timeout=30, limit=1)
+    wait_until(lambda: "Connection to broker lost" in worker.log.read_text(), 30, "the lost connection")
+    assert app.send_task(f"{APP}.add", (1, 2)).get(timeout=30) == 3
+    assert long.get(timeout=30) == "n-long"
+    broker.wait_empty(30)
     assert names_of(tmp_path) == ["n-long"]

@@ -71,12 +71,12 @@ def test_a_worker_outlives_an_aws_that_freezes_and_one_that_restarts(
     def done() -> int:
         return len(list(tmp_path.glob("n*-*")))
 
-    wait_until(lambda: done() >= 4, 10, "some tasks")
+    wait_until(lambda: done() >= 4, 30, "some tasks")
     aws.process.signal_group(signal.SIGSTOP)
     throughout(FREEZE_S, worker.alive)
     aws.process.signal_group(signal.SIGCONT)
     before = done()
-    wait_until(lambda: done() >= before + 6, 20, "work to go on after the freeze")
+    wait_until(lambda: done() >= before + 6, 30, "work to go on after the freeze")
     aws.process.stop()
     throughout(ABSENCE_S, worker.alive)
     aws.restart()
@@ -96,7 +96,7 @@ def test_a_worker_that_starts_before_sqs_waits_for_it(
     worker = start_worker(ready="Trying again in")
     throughout(1, worker.alive)
     aws.restart()
-    assert result.get(timeout=20) == 3
+    assert result.get(timeout=30) == 3
     assert worker.log.read_text().count("Trying again in") < 5
     assert "Frequent restarts" not in worker.log.read_text()
-    broker.wait_empty(5)
+    broker.wait_empty(30)

@@ -66,7 +66,7 @@ def send_poison(app: Any, broker: Broker, task_id: str) -> None:
         receives += len(broker.sqs.receive_message(QueueUrl=broker.url, VisibilityTimeout=0).get("Messages", []))
         return receives >= 3 and broker.counts() == (0, 0)
 
-    wait_until(is_dead, 10, "the dead letter")
+    wait_until(is_dead, 30, "the dead letter")
 
 
 def test_what_cannot_be_read_becomes_a_dead_letter_and_the_next_task_runs(
@@ -78,8 +78,8 @@ def test_what_cannot_be_read_becomes_a_dead_letter_and_the_next_task_runs(
     encoded = base64.b64encode(envelope("add", "good").encode()).decode()
     broker.sqs.send_message(QueueUrl=broker.url, MessageBody=encoded)
     worker = start_worker()
-    assert app.AsyncResult("good").get(timeout=10) == 3
-    broker.wait_empty(5)
+    assert app.AsyncResult("good").get(timeout=30) == 3
+    broker.wait_empty(30)
     found = letters_of(broker)
     assert len(found) == len(GARBAGE)
     for cause, body in GARBAGE.items():
@@ -94,9 +94,9 @@ def test_a_task_that_no_worker_knows_fails_and_becomes_a_dead_letter(
     result = app.send_task(f"{APP}.tomorrow")
     start_worker()
     with pytest.raises(Exception, match="tomorrow"):
-        result.get(timeout=10)
-    wait_until(lambda: broker.dead_letters() == 1, 5, "the dead letter")
-    broker.wait_empty(5)
+        result.get(timeout=30)
+    wait_until(lambda: broker.dead_letters() == 1, 30, "the dead letter")
+    broker.wait_empty(30)
 
 
 def test_a_message_that_celery_stumbles_over_stops_nothing(
@@ -106,9 +106,9 @@ def test_a_message_that_celery_stumbles_over_stops_nothing(
     odd = envelope("add", "", headers={"task": f"{APP}.add"})
     broker.sqs.send_message(QueueUrl=broker.url, MessageBody=odd)
     worker = start_worker()
-    wait_until(lambda: "could not be handed over" in worker.log.read_text(), 5, "the log line")
-    assert app.send_task(f"{APP}.add", (1, 2)).get(timeout=10) == 3
-    wait_until(lambda: broker.dead_letters() == 1, 15, "the dead letter")
+    wait_until(lambda: "could not be handed over" in worker.log.read_text(), 30, "the log line")
+    assert app.send_task(f"{APP}.add", (1, 2)).get(timeout=30) == 3
+    wait_until(lambda: broker.dead_letters() == 1, 30, "the dead letter")
 
 
 def test_a_task_that_kills_its_worker_ends_as_a_readable_failure_and_a_dead_letter(
@@ -121,9 +121,9 @@ def test_a_task_that_kills_its_worker_ends_as_a_readable_failure_and_a_dead_lett
         worker.process.wait(20)
     start_worker("last")
     with pytest.raises(Exception, match="2 times, and each worker ended before the task did"):
-        result.get(timeout=20)
-    wait_until(lambda: broker.dead_letters() == 1, 5, "the dead letter")
-    broker.wait_empty(5)
+        result.get(timeout=30)
+    wait_until(lambda: broker.dead_letters() == 1, 30, "the dead letter")
+    broker.wait_empty(30)
 
 
 def test_a_task_that_had_ended_is_not_called_poison(
@@ -134,11 +134,11 @@ def test_a_task_that_had_ended_is_not_called_poison(
     broker.sqs.send_message(QueueUrl=broker.url, MessageBody=envelope("add", "done"))
     for _receive in range(2):
         wait_until(
-            lambda: "Messages" in broker.sqs.receive_message(QueueUrl=broker.url, VisibilityTimeout=0), 5, "a receive"
+            lambda: "Messages" in broker.sqs.receive_message(QueueUrl=broker.url, VisibilityTimeout=0), 30, "a receive"
         )
     start_worker()
-    broker.wait_empty(5)
-    assert app.AsyncResult("done").get(timeout=1) == 3
+    broker.wait_empty(30)
+    assert app.AsyncResult("done").get(timeout=30) == 3
     assert broker.dead_letters() == 0
 
 
@@ -148,7 +148,7 @@ def test_a_dead_letter_that_sqs_moved_ends_as_a_failure_too(app: Any, broker: Br
     known: set[str] = set()
     assert settle_dead_letters(app, known=known) == ["moved"]
     with pytest.raises(Exception, match="3 times, and each worker ended"):
-        app.AsyncResult("moved").get(timeout=1)
+        app.AsyncResult("moved").get(timeout=30)
     assert settle_dead_letters(app, known=known) == []
     assert settle_dead_letters(app, known=set()) == []
     assert broker.dead_letters() == 1
@@ -170,7 +170,7 @@ def test_dead_letters_are_listed_shown_and_sent_again(
     assert app.AsyncResult("first").state == "PENDING"
     assert "1 sent again" in cli(broker, "redrive", "--all").stdout
     start_worker()
-    assert [app.AsyncResult(task_id).get(timeout=10) for task_id in ("first", "second")] == [3, 3]
+    assert [app.AsyncResult(task_id).get(timeout=30) for task_id in ("first", "second")] == [3, 3]
     assert broker.dead_letters() == 0
 
 

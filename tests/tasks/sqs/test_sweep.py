@@ -60,7 +60,7 @@ def run_sweep(stack: ControlStack, *arguments: str) -> subprocess.CompletedProce
 def test_the_dead_are_swept_and_the_living_are_not(stack: ControlStack) -> None:
     """Orphaned queues and subscriptions go; those of a live worker and a live client stay and work."""
     stack.start_workers({"one@test": "threads"})
-    ping = stack.control.inspect(timeout=10, limit=1).ping
+    ping = stack.control.inspect(timeout=30, limit=1).ping
     assert ping()
     living = set(stack.queues())
     dead = {leave_behind(stack, kind, "gone") for kind in Kind}
@@ -87,7 +87,7 @@ def test_a_killed_node_is_swept_at_once_by_its_name(stack: ControlStack) -> None
     assert [queue.owner for queue in swept.queues] == ["one@i-1"]
     assert len(swept.subscriptions) == 1
     assert len(stack.queues("node")) == len(stack.subscriptions()) == 1
-    assert stack.control.inspect(timeout=10, limit=1).ping() == {"one@i-2": {"ok": "pong"}}
+    assert stack.control.inspect(timeout=30, limit=1).ping() == {"one@i-2": {"ok": "pong"}}
 
 
 def test_an_owner_says_that_it_lives(stack: ControlStack) -> None:
