@@ -201,6 +201,8 @@ def _parameters(_chosen: argparse.Namespace) -> None:
         if name not in SET_BY_COMMAND:
             default = "required" if entry.default is None else f"default: {entry.default or 'empty'}"
             print(f"{name} ({default})\n    {entry.description}")
+            if entry.allowed:
+                print(f"    One of {', '.join(entry.allowed)}.")
 
 
 def _artifact(chosen: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ TEMPLATE_PREFIX = "TemplatePrefix"
 CIDR = "AllowedCidr"
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MOST_BYTES = 4096
+MOST_NAMED = 20  # choices in one line; `parameters` lists them all
 SET_BY_COMMAND = {ARTIFACT_BUCKET, CODE_VERSION, TEMPLATE_PREFIX}
 
 
@@ -72,9 +73,7 @@ def parse(words: Iterable[str], known: Mapping[str, Declared]) -> dict[str, str]
         if name in SET_BY_COMMAND:
             raise DeployError(f"{name} is refused: the command sets it by itself")
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; `python -m deploy parameters` lists them"
-            raise DeployError(f"{name} is no parameter{hint}")
+            raise DeployError(f"{name} is no parameter; {_hint(name, known)}")
         check(known[name], value)
         given[name] = value
     return given
@@ -89,7 +88,7 @@ def check(parameter: Declared, value: str) -> None:
     if len(value.encode()) > MOST_BYTES:
         raise DeployError(f"{parameter.name} is refused: {len(value.encode())} bytes; {MOST_BYTES} are the most")
     if parameter.allowed and value not in parameter.allowed:
-        raise DeployError(f"{parameter.name}={value!r} is refused: it should be one of {', '.join(parameter.allowed)}")
+        raise DeployError(f"{parameter.name}={value!r} is refused: {_wanted(value, parameter.allowed)}")
     if parameter.pattern and not re.fullmatch(parameter.pattern, value):
         wanted = parameter.constraint or parameter.description or parameter.pattern
         raise DeployError(f"{parameter.name}={value!r} is refused: {wanted}")
@@ -108,6 +107,17 @@ def check_together(values: Mapping[str, str]) -> None:
     least, most = values["MinNodes"], values["MaxNodes"]
     if int(least) > int(most):
         raise DeployError(f"MinNodes={least} is refused: it is more than MaxNodes={most}")
+
+
+def _wanted(value: str, allowed: Collection[str]) -> str:
+    if len(allowed) > MOST_NAMED:
+        return f"it is none of {len(allowed)} choices; {_hint(value, allowed)}"
+    return f"it should be one of {', '.join(allowed)}"
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else "`python -m deploy parameters` lists them"
 
 
 def _check_cidr(value: str) -> None:

@@ -67,6 +67,14 @@ def load_classifier(
     return _torchvision(name, weights, execution)
 
 
+def model_names() -> list[str]:
+    """Return the names of all models that can be loaded, the bundled one first."""
+    import_torchvision()
+    from torchvision import models
+
+    return [BUNDLED, *models.list_models(module=models)]
+
+
 def _bundled(path: Path, execution: Execution) -> Classifier:
     checkpoint = read_checkpoint(path)
     labels = checkpoint.labels
@@ -79,13 +87,12 @@ def _bundled(path: Path, execution: Execution) -> Classifier:
 
 
 def _torchvision(name: str, weights: str, execution: Execution) -> Classifier:
-    import_torchvision()
+    known = model_names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3) or [BUNDLED, "resnet18"]
+        raise ModelError(f"MODEL={name}: there is no such model; did you mean {' or '.join(near)}?")
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if name not in known:
-        near = difflib.get_close_matches(name, [BUNDLED, *known], n=3) or [BUNDLED, "resnet18"]
-        raise ModelError(f"MODEL={name}: there is no such model; did you mean {' or '.join(near)}?")
     enum = models.get_model_weights(name)
     if weights and weights not in enum.__members__:
         net, labels = _from_file(models, name, Path(weights), tuple(enum.DEFAULT.meta["categories"]))

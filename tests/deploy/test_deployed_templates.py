@@ -262,6 +262,7 @@ def test_behind_a_load_balancer_nobody_else_reaches_the_web_machine(guarded: Dep
             {"VisibilityTimeoutS": "45"}, "VisibilityTimeoutS", id="tasks that would be delivered while they run"
         ),
         pytest.param({"ApiKeys": "ec_secret"}, "sha256", id="a key instead of its digest"),
+        pytest.param({"Model": "nosuch"}, "Model", id="a model that no node could load"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(cloud: Emulators, given: dict[str, str], why: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from deploy.__main__ import main
 from deploy.errors import DeployError
 from deploy.parameters import check_together, declared, effective, parse, request
 from deploy.rules import check_rules
@@ -63,6 +66,33 @@ def test_fewest_nodes_are_not_above_the_cap() -> None:
     check_together({"MinNodes": "9", "MaxNodes": "10"})
     with pytest.raises(DeployError, match=r"^MinNodes=11 is refused: it is more than MaxNodes=10$"):
         check_together({"MinNodes": "11", "MaxNodes": "10"})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        pytest.param("resnet19", "did you mean resnet18?", id="near miss"),
+        pytest.param("nosuch", "`python -m deploy parameters` lists them", id="unknown"),
+    ],
+)
+def test_a_model_that_no_node_knows_is_refused(name: str, hint: str) -> None:
+    """Its nodes would fail at their boot; the choices are too many for the line that says so."""
+    known = declared(Templates.read().main)
+    assert parse(["Model=resnet18"], known) == {"Model": "resnet18"}
+    with pytest.raises(DeployError) as caught:
+        parse([f"Model={name}"], known)
+    assert (
+        str(caught.value) == f"Model='{name}' is refused: it is none of {len(known['Model'].allowed)} choices; {hint}"
+    )
+
+
+def test_the_command_lists_the_choices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`parameters` names each value that a parameter with choices takes."""
+    monkeypatch.setattr(sys, "argv", ["deploy", "parameters"])
+    assert main() == 0
+    listed = capsys.readouterr().out
+    for entry in declared(Templates.read().main).values():
+        assert not entry.allowed or f"\n    One of {', '.join(entry.allowed)}.\n" in listed
 
 
 def test_a_value_may_hold_an_equals_sign() -> None:

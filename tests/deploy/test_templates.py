@@ -152,6 +152,13 @@ def test_a_parameter_has_the_default_of_its_setting(parameter: str, setting: str
     assert read(MAIN)["Parameters"][parameter]["Default"] == default
 
 
+def test_the_models_are_those_that_nodes_can_load() -> None:
+    """Whoever deploys can name each of them, and nothing else."""
+    from tasks.inference.registry import model_names
+
+    assert read(MAIN)["Parameters"]["Model"]["AllowedValues"] == model_names()
+
+
 def test_nodes_have_public_addresses_only_if_asked() -> None:
     """The default is none, and the launch template does as the parameter says."""
     assert read(MAIN)["Parameters"]["PublicNodes"]["Default"] == "false"
