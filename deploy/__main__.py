@@ -77,9 +77,10 @@ def _command(
     name: str,
     what: str,
     run: Callable[[argparse.Namespace], None],
+    region: str = "AWS region (default: the environment's)",
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
-    parser.add_argument("--region", default="", help="AWS region (default: the environment's)")
+    parser.add_argument("--region", default="", help=region)
     parser.set_defaults(run=run)
     return parser
 
@@ -108,7 +109,8 @@ def _destroy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _cost_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "cost", "print what a million photos cost, here and with stock Celery", _cost)
+    what = "print what a million photos cost, here and with stock Celery"
+    parser = _command(commands, "cost", what, _cost, region="refuse prices of any other AWS region")
     parser.add_argument(
         "--photos-per-s",
         action="append",
@@ -129,6 +131,11 @@ def _cost(chosen: argparse.Namespace) -> None:
     if chosen.photo_bytes:
         measured = replace(measured, photo_bytes=chosen.photo_bytes)
     prices = Prices.read(chosen.prices)
+    if chosen.region not in {"", prices.region}:
+        raise DeployError(
+            f"--region {chosen.region} is refused: {chosen.prices} says region = {prices.region!r}; copy it, put "
+            f"{chosen.region}'s prices in, and give --prices FILE"
+        )
     nodes = [_node(word, measured) for word in chosen.photos_per_s or [f"{FIRST_TYPE}={measured.photos_per_s}"]]
     print(f"{prices.region}, prices of {chosen.prices.name}; requests of {chosen.requests.name}\n")
     print(table(nodes, read_counted(chosen.requests), prices, measured, chosen.days))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.requests import Count, as_json
+from deploy.__main__ import main
 from deploy.artifact import ROOT
 from deploy.cost import OURS, STOCK, Counted, Node, lines, read_counted, table, total
 from deploy.errors import DeployError
@@ -106,6 +108,23 @@ def test_a_price_that_is_not_known_is_named() -> None:
     with pytest.raises(DeployError, match="the prices lack"):
         lines(COUNTED, Prices.read(), replace(NODE, instance_type="q9.huge"), photo_bytes=1, days=1)
     assert "unknown: the prices lack q9.huge" in estimate(values, Templates.read(), "us-east-1")
+
+
+def test_prices_are_of_the_region_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--region` takes no other region's prices for its own; a file of that region's is taken."""
+    command = ["deploy", "cost", "--region", "eu-west-1"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert main() == 1
+    wanted = (
+        f"error: --region eu-west-1 is refused: {PRICES} says region = 'us-east-1'; copy it, put eu-west-1's prices"
+    )
+    assert capsys.readouterr().err == f"{wanted} in, and give --prices FILE\n"
+    (copied := tmp_path / "prices.toml").write_text(PRICES.read_text().replace('"us-east-1"', '"eu-west-1"'))
+    monkeypatch.setattr(sys, "argv", [*command, "--prices", str(copied)])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("eu-west-1, prices of prices.toml")
 
 
 @pytest.mark.parametrize(
