@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from deploy.aws import Aws
 from deploy.console import Console, pauses
 from deploy.errors import DeployError
 from deploy.events import Follower
-from scaler.instances import TAG_DEPLOYMENT
+from deploy.nodes import LEAVING, UP, nodes
 from tasks.sqs.counts import DELAYED, IN_FLIGHT, VISIBLE
 from tasks.sqs.names import parse as control_queue
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-UP = ["pending", "running", "stopping", "stopped"]
 STOP_DEADLINE_S = 600.0
 # What the scaler keeps beside the results (tasks.names.LEASE_KEY, scaler.memory); nobody misses it.
 OF_THE_SCALER = "_scaler/"
@@ -155,27 +154,17 @@ def _stop_web(aws: Aws, stack_id: str, console: Console) -> dict[str, tuple[int,
 def _stop_nodes(aws: Aws, deployment: str, console: Console) -> None:
     if not deployment:
         return
-    nodes = _nodes(aws, deployment)
-    for start in range(0, len(nodes), BATCH):
-        aws.ec2.terminate_instances(InstanceIds=nodes[start : start + BATCH])
-    if nodes:
-        console.tell(f"terminating {len(nodes)} nodes")
-        _wait(lambda: not _nodes(aws, deployment, [*UP, "shutting-down"]), "nodes to be terminated")
+    up = nodes(aws, deployment)
+    for start in range(0, len(up), BATCH):
+        aws.ec2.terminate_instances(InstanceIds=up[start : start + BATCH])
+    if up:
+        console.tell(f"terminating {len(up)} nodes")
+        _wait(lambda: not nodes(aws, deployment, [*UP, LEAVING]), "nodes to be terminated")
 
 
 def _members(aws: Aws, group: str) -> int:
     found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
     return sum(len(entry["Instances"]) for entry in found)
-
-
-def _nodes(aws: Aws, deployment: str, states: Sequence[str] = UP) -> list[str]:
-    pages = aws.ec2.get_paginator("describe_instances").paginate(
-        Filters=[
-            {"Name": f"tag:{TAG_DEPLOYMENT}", "Values": [deployment]},
-            {"Name": "instance-state-name", "Values": list(states)},
-        ]
-    )
-    return [item["InstanceId"] for page in pages for group in page["Reservations"] for item in group["Instances"]]
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:

@@ -21,6 +21,7 @@ CODE_VERSION = "CodeVersion"
 DEPLOYMENT = "Deployment"
 TEMPLATE_PREFIX = "TemplatePrefix"
 CIDR = "AllowedCidr"
+PUBLIC_NODES = "PublicNodes"
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MOST_BYTES = 4096
 MOST_NAMED = 20  # choices in one line; `parameters` lists them all

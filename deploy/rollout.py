@@ -14,10 +14,12 @@ from deploy.console import Console
 from deploy.errors import DeployError
 from deploy.estimate import estimate
 from deploy.events import Follower
+from deploy.nodes import nodes
 from deploy.parameters import (
     ARTIFACT_BUCKET,
     CODE_VERSION,
     DEPLOYMENT,
+    PUBLIC_NODES,
     TEMPLATE_PREFIX,
     Declared,
     check_together,
@@ -90,6 +92,7 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
     request({**given, CODE_VERSION: ""}, known, had)
     check_rules(templates.main, effective(given, known, had))
     check_together(effective(given, known, had))
+    _check_nodes_keep_their_network(aws, given, had)
     ensure_bucket(aws, bucket)
     given[CODE_VERSION] = _code(aws, bucket, order, console)
     url = upload_templates(aws, bucket, templates)
@@ -131,6 +134,18 @@ def _check_names_are_free(aws: Aws, deployment: str) -> None:
     other = stacks.of_deployment(aws.cloudformation, deployment)
     if other is not None:
         raise DeployError(f"Deployment={deployment} is refused: stack {other.name} has it; give this one another")
+
+
+def _check_nodes_keep_their_network(aws: Aws, given: Mapping[str, str], had: Mapping[str, str] | None) -> None:
+    # Private subnets and their endpoints would go, the route to S3 first, while nodes work there.
+    if had is None or (had.get(PUBLIC_NODES), given.get(PUBLIC_NODES)) != ("false", "true"):
+        return
+    up = nodes(aws, had[DEPLOYMENT])
+    if up:
+        raise DeployError(
+            f"{PUBLIC_NODES}=true is refused while nodes are up ({len(up)}), as it takes their network away: deploy "
+            "MinNodes=0 MaxNodes=1, and try again once `python -m scaler status` shows no node"
+        )
 
 
 def _code(aws: Aws, bucket: str, order: Order, console: Console) -> str:

@@ -13,7 +13,7 @@ from deploy import stacks
 from deploy.artifact import artifact_key
 from local.deployed import Deployment, running_deployment
 from local.emulators import ROOT
-from scaler.instances import TAG_DEPLOYMENT
+from scaler.instances import ROLE, TAG_DEPLOYMENT, TAG_ROLE
 from scaler.memory import MEMORY_KEY
 from scaler.settings import ScalerSettings
 from tasks.names import LEASE_KEY
@@ -208,6 +208,22 @@ def test_the_scalers_notes_are_no_data(deployment: Deployment) -> None:
     assert bucket not in {entry["Name"] for entry in deployment.aws.s3.list_buckets()["Buckets"]}
 
 
+def test_nodes_keep_the_network_that_they_work_in(deployment: Deployment) -> None:
+    """Private nodes' subnets and endpoints are not taken from under them: they go first, then PublicNodes changes."""
+    deploy_another(deployment, "PublicNodes=false", "NodeImage=ami-0123456789abcdef0")
+    node = launch(deployment, "gone")
+    change = ("deploy", "gone", "PublicNodes=true", "--allow-dirty", "--preview")
+    assert words_of(deployment.command(*change)) == (
+        "error: PublicNodes=true is refused while nodes are up (1), as it takes their network away: deploy "
+        "MinNodes=0 MaxNodes=1, and try again once `python -m scaler status` shows no node"
+    )
+    deployment.stack.ec2.terminate_instances(InstanceIds=[node])
+    done = deployment.command(*change)
+    assert "changed  Network " in done.stdout, done.stderr
+    done = deployment.command("destroy", "gone", "--yes")
+    assert done.returncode == 0, done.stderr
+
+
 def launch(deployment: Deployment, name: str) -> str:
     """Launch a node of a deployment, as its scaler would; return its id."""
     ec2 = deployment.stack.ec2
@@ -215,7 +231,12 @@ def launch(deployment: Deployment, name: str) -> str:
         ImageId=ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
         MinCount=1,
         MaxCount=1,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": TAG_DEPLOYMENT, "Value": name}]}],
+        TagSpecifications=[
+            {
+                "ResourceType": "instance",
+                "Tags": [{"Key": TAG_DEPLOYMENT, "Value": name}, {"Key": TAG_ROLE, "Value": ROLE}],
+            }
+        ],
     )
     return made["Instances"][0]["InstanceId"]
 
@@ -226,9 +247,9 @@ def state_of(deployment: Deployment, node: str) -> str:
     return found["Reservations"][0]["Instances"][0]["State"]["Name"]
 
 
-def deploy_another(deployment: Deployment) -> stacks.DeployedStack:
+def deploy_another(deployment: Deployment, *parameters: str) -> stacks.DeployedStack:
     """Deploy a second stack beside the first."""
-    done = deployment.command("deploy", "gone", *NEW, "--yes")
+    done = deployment.command("deploy", "gone", *NEW, *parameters, "--yes")
     assert done.returncode == 0, done.stderr
     return stacks.require(deployment.aws.cloudformation, "gone")
 
