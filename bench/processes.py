@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
 SAMPLE_EVERY_S = 0.5
-# By a word of the command line; the first that fits.
+# By the program that runs, or the module or script if that is Python.
 KINDS = {
     "gunicorn": "web",
     "celery": "worker",
     "tasks.node": "agent",
-    "local.polling": "emulated S3, SQS, SNS",
+    "uvicorn": "emulated S3, SQS, SNS",
     "moto_server": "emulated EC2",
     "scaler": "scaler",
     "local": "host",
 }
+OTHER = "other"
 LOAD = "load generator"
 
 
-def kind_of(process: psutil.Process) -> str:
-    """Return what a process is; a child without a command line of its own kind is what its parent is."""
-    words = process.cmdline()[1:]
-    found = next((kind for word, kind in KINDS.items() if any(word in part for part in words)), "")
-    return found or "other"
+def kind_of(argv: Sequence[str]) -> str:
+    """Return what a process is by its command line, which those that it forks share."""
+    return KINDS.get(_program(argv), OTHER)
+
+
+def _program(argv: Sequence[str]) -> str:
+    match argv:
+        case [python, "-m", module, *_] if _is_python(python):
+            return module
+        case [python, script, *_] if _is_python(python):
+            return Path(script).name
+        case [program, *_]:
+            return Path(program).name
+        case _:
+            return ""  # it is just ending
+
+
+def _is_python(program: str) -> bool:
+    return Path(program).name.startswith("python")
 
 
 def processes() -> Iterator[tuple[str, psutil.Process]]:
@@ -35,7 +51,7 @@ def processes() -> Iterator[tuple[str, psutil.Process]]:
     yield LOAD, here
     for process in here.children(recursive=True):
         try:
-            yield kind_of(process), process
+            yield kind_of(process.cmdline()), process
         except psutil.Error:
             continue  # it ended meanwhile
 
