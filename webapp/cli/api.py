@@ -23,7 +23,6 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 120.0
 EVENTS_TIMEOUT_S = 30.0
 CHUNK_BYTES = 64 * 1024
-MIB = 1024 * 1024
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 TAKEN = frozenset({200, 202})
 KEY_NEEDED = f"the server knows no such API key; give yours by --api-key or ${KEY}"
