@@ -12,13 +12,12 @@ from botocore.exceptions import ClientError
 
 from deploy.artifact import ROOT, Artifact, artifact_key
 from deploy.aws import Aws
+from deploy.buckets import create_bucket
 from deploy.errors import DeployError
 
 TEMPLATES = ROOT / "deploy" / "templates"
 MAIN = "main.yaml"
 DIGEST_CHARS = 12
-# https://docs.aws.amazon.com/general/latest/gr/s3.html: the one region that must not be named when creating
-DEFAULT_LOCATION = "us-east-1"
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,11 @@ def ensure_bucket(aws: Aws, bucket: str) -> None:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
             raise
-        _create_bucket(aws, bucket)
+        create_bucket(aws.s3, bucket, aws.region)
         _close_bucket(aws, bucket)
     else:
         if bucket == bucket_name(aws):
             _close_bucket(aws, bucket)
-
-
-def _create_bucket(aws: Aws, bucket: str) -> None:
-    if aws.region == DEFAULT_LOCATION:
-        aws.s3.create_bucket(Bucket=bucket)
-    else:
-        aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})  # type: ignore[typeddict-item]  # any region
 
 
 def _close_bucket(aws: Aws, bucket: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
+from deploy.buckets import create_bucket
 from local.launch_template import ensure_launch_template, user_data
 from tasks.lifecycle import ensure_lifecycle
 from tasks.settings import Settings
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 DEAD_LETTER_RETENTION_S = 14 * 24 * 3600  # the longest that SQS keeps a message
-# https://docs.aws.amazon.com/general/latest/gr/s3.html: the one region that must not be named when creating
-DEFAULT_LOCATION = "us-east-1"
 
 
 def provision(settings: Settings) -> None:
@@ -57,10 +56,7 @@ def _session(settings: Settings) -> boto3.Session:
 
 def _ensure_bucket(s3: S3Client, bucket: str, settings: Settings) -> None:
     if bucket not in {known["Name"] for known in s3.list_buckets()["Buckets"]}:
-        if settings.region == DEFAULT_LOCATION:
-            s3.create_bucket(Bucket=bucket)
-        else:
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": settings.region})  # type: ignore[typeddict-item]  # any region
+        create_bucket(s3, bucket, settings.region)
     ensure_lifecycle(s3, bucket, settings.expire_days)
 
 
