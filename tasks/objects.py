@@ -1,13 +1,8 @@
-"""Reads and writes whole objects in one S3 bucket, and says what S3's errors mean.
-
-obstore instead of boto3: it was measured at a sixth of the CPU time per call, and it releases the interpreter lock.
-Its clients are safe to share between threads, but not with a process that is forked after their first use.
-"""
+"""Reads and writes whole objects in one S3 bucket, and says what S3's errors mean."""
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,28 +10,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
-import boto3
-import botocore.exceptions
 import obstore
-from obstore.auth.boto3 import Boto3CredentialProvider
+from botocore.exceptions import BotoCoreError
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, PreconditionError
-from obstore.store import S3Store
+
+from tasks.object_client import open_store, refuse_after_fork
 
 if TYPE_CHECKING:
     from obstore import GetResult, PutMode
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import S3Store
 
-CONNECT_TIMEOUT = timedelta(seconds=3)
 # Of one request, its body included: S3 answers in tens of milliseconds; what takes time is a large photo on a slow line.
 REQUEST_TIMEOUT = timedelta(seconds=30)
-MAX_RETRIES = 3
 # The least that S3 takes for all parts but the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART_BYTES = 5 * 2**20
 PIECE_BYTES = 64 * 2**10
-RETRY_TIMEOUT = timedelta(seconds=10)
-# obstore asks for new credentials 5 minutes before the age given here; botocore hands out keys of a role that are
-# good for at least 10 more (RefreshableCredentials). The provider's own default, 30, would outlive them.
-CREDENTIALS_TTL = timedelta(minutes=10)
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
 UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -80,7 +68,7 @@ class Bucket:
         self.name = name
         self._hinted = False
         with self._errors():
-            self._store = _open(name, region, endpoint_url, request_timeout)
+            self._store = open_store(name, region, endpoint_url, request_timeout)
 
     def get(self, key: str) -> StoredObject | None:
         """Read an object with one GET; None if it is not there.
@@ -192,14 +180,14 @@ class Bucket:
             )
 
     def _client(self) -> S3Store:
-        _refuse_after_fork()
+        refuse_after_fork()
         return self._store
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (BaseError, botocore.exceptions.BotoCoreError, OSError) as error:
+        except (BaseError, BotoCoreError, OSError) as error:
             raise StoreUnavailable(f"S3 bucket {self.name}: {_reason(error)}") from error
 
 
@@ -226,52 +214,7 @@ def _reason(error: Exception) -> str:
 def is_storable(key: str) -> bool:
     """Tell whether an object can have this key.
 
-    obstore takes no ASCII control characters, no halves of surrogate pairs, no "." or ".." between slashes and no two slashes in a row; it takes slashes
-    at the ends off, and the empty key for the bucket itself.
+    obstore takes no ASCII control characters, no halves of surrogate pairs, no "." or ".." between slashes and no two
+    slashes in a row; it takes slashes at the ends off, and the empty key for the bucket itself.
     """
     return not UNSENDABLE.search(key) and not {"", ".", ".."} & set(key.split("/"))
-
-
-_user_pid: int | None = None
-
-
-def _refuse_after_fork() -> None:
-    """Refuse what would hang: obstore's threads do not survive a fork.
-
-    Raises:
-        RuntimeError: a parent of this process has used S3 before it forked.
-    """
-    global _user_pid  # noqa: PLW0603 - obstore has one runtime per process, so there is one fact to remember
-    pid = os.getpid()
-    if _user_pid is None:
-        _user_pid = pid
-    elif _user_pid != pid:
-        raise RuntimeError(
-            "S3 was used before this process was forked, which obstore does not survive; "
-            "run Celery's threads pool, or fork first"
-        )
-
-
-def _open(bucket: str, region: str, endpoint_url: str, request_timeout: timedelta) -> S3Store:
-    session = boto3.Session(region_name=region)
-    if session.get_credentials() is None:
-        raise botocore.exceptions.NoCredentialsError
-    client: ClientConfig = {
-        "allow_http": endpoint_url.startswith("http://"),
-        "connect_timeout": CONNECT_TIMEOUT,
-        "timeout": request_timeout,
-    }
-    retry: RetryConfig = {"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT}
-    # Under this name it wins over AWS_ENDPOINT_URL_S3, which obstore reads by itself. Buckets are addressed by path,
-    # which AWS takes as well as a host name per bucket, and which is all that emulators know.
-    place = {"aws_endpoint_url_s3": endpoint_url} if endpoint_url else {}
-    return S3Store(
-        bucket,
-        region=region,
-        client_options=client,
-        retry_config=retry,
-        credential_provider=Boto3CredentialProvider(session, ttl=CREDENTIALS_TTL),
-        disable_bulk_delete=True,
-        virtual_hosted_style_request=False,
-        **place,  # type: ignore[arg-type]  # an optional keyword
-    )
