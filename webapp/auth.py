@@ -31,7 +31,7 @@ _public: set[Callable[..., object]] = set()
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. Without keys everybody is the operator, and nameless."""
+    """Who asks. Where no key is needed everybody is the operator, and nameless."""
 
     name: str
     is_admin: bool
@@ -48,9 +48,10 @@ STRANGER = Caller("", is_admin=False)
 PRETENDER = Caller("", is_admin=False, key_was_wrong=True)
 
 
-def register(app: Flask, keys: KeySource) -> None:
-    """Let only those who may ask the app."""
+def register(app: Flask, keys: KeySource, *, behind_proxy: bool) -> None:
+    """Let only those who may ask the app: behind a proxy nobody without a key, though there be no keys yet."""
     app.extensions["keys"] = keys
+    app.extensions["behind_proxy"] = behind_proxy
     app.before_request(_gate)
 
 
@@ -81,7 +82,7 @@ def keys() -> KeyRing:
 def caller() -> Caller:
     """Return who asks."""
     if "caller" not in g:
-        g.caller = _identify(keys())
+        g.caller = OPERATOR if is_open() else _identify(keys())
     who: Caller = g.caller
     return who
 
@@ -109,6 +110,11 @@ def owns(id_: str) -> bool:
     return who.is_admin or (who.name != "" and tasks_api.tag_of(id_) == tasks_api.owner_tag(who.name))
 
 
+def is_open() -> bool:
+    """Tell whether nobody needs a key: there are none, and nobody but this machine reaches the app."""
+    return not (keys() or current_app.extensions["behind_proxy"])
+
+
 def sign_in(key: Key) -> None:
     """Begin a session of the page for a key's holder, without anything of the one before."""
     session.clear()
@@ -127,8 +133,6 @@ def refuse_key() -> None:
 
 
 def _identify(taken: KeyRing) -> Caller:
-    if not taken:
-        return OPERATOR
     given = header_key()
     if given is not None:
         key = taken.find(given)

@@ -1,6 +1,6 @@
 """How often one key's holder, or one address, may ask; and how often an address may guess at keys.
 
-Counted in the memory of each web process. While there are no keys, only this machine's user can ask, without limits.
+Counted in the memory of each web process. Where nobody needs a key, only this machine's user can ask, without limits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from flask_limiter import ApplicationLimit, Limiter
 
-from webapp.auth import caller, keys
+from webapp.auth import caller, is_open
 
 GUESSES_PER_MIN = 20
 TOO_MANY = "Too many requests: at most {limit} a minute. Wait and try again."
@@ -39,7 +39,7 @@ def register(app: Flask, *, per_min: int) -> None:
         storage_uri="memory://",
     )
     limiter.init_app(app)
-    limiter.request_filter(_is_without_keys)
+    limiter.request_filter(is_open)
 
     @app.after_request
     def say_when(answer: Response) -> Response:
@@ -56,10 +56,6 @@ def _asks() -> str:
 
 def _address() -> str:
     return f"address {request.remote_addr}"
-
-
-def _is_without_keys() -> bool:
-    return not keys()
 
 
 def _is_free() -> bool:

@@ -15,8 +15,8 @@ blueprint = Blueprint("auth", __name__)
 @blueprint.get("/login")
 @auth.public
 def login() -> str | Response:
-    """Show the form; without keys there is nothing to sign in to."""
-    if not auth.keys():
+    """Show the form; where nobody needs a key there is nothing to sign in to."""
+    if auth.is_open():
         return redirect(url_for("pages.index"))
     return render_template("login.html", next=local_path(request.args.get("next", "")), error="")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 from flask import Flask, Request, abort, request
@@ -14,7 +15,10 @@ from webapp.access_settings import AccessSettings
 
 SESSION_LASTS = timedelta(days=7)
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+NOBODY = "WEB_PROXIES is set and there are no API keys: nobody gets in. Set API_KEYS."
 FOREIGN_HOST = "Without API keys the app answers to addresses of its own machine alone: set API_KEYS."
+
+log = logging.getLogger(__name__)
 
 
 def register(app: Flask, settings: AccessSettings) -> None:
@@ -32,10 +36,10 @@ def register(app: Flask, settings: AccessSettings) -> None:
     logs.register(app)
     headers.register(app)
     if not settings.keys.ring():
-        app.before_request(_check_host)
+        _guard_without_keys(app, behind_proxy=settings.proxies > 0)
     limits.register(app, per_min=settings.rate_limit_per_min)
     shares.register(app, signing_key=settings.signing_key, days=settings.share_days)
-    auth.register(app, settings.keys)
+    auth.register(app, settings.keys, behind_proxy=settings.proxies > 0)
     app.register_blueprint(login.blueprint)
 
 
@@ -52,7 +56,16 @@ class _Sessions(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
 
+def _guard_without_keys(app: Flask, *, behind_proxy: bool) -> None:
+    if (
+        behind_proxy
+    ):  # everybody needs a key there, whatever host they name; a balancer's health checks name none of ours
+        log.warning(NOBODY)
+    else:
+        app.before_request(_check_host)
+
+
 def _check_host() -> None:
-    # Another site's page can have its own name mean 127.0.0.1; and a proxy may have opened an app without keys to all.
+    # Another site's page can have its own name mean 127.0.0.1; and a proxy may stand before an app that knows of none.
     if not host_is_trusted(request.host, LOOPBACK_HOSTS):
         abort(400, FOREIGN_HOST)

@@ -209,3 +209,16 @@ def test_without_keys_the_app_answers_to_its_own_machine_alone(host: str) -> Non
     answer = client.get("/healthz", headers={"Host": host})
     assert answer.status_code == 400
     assert "API_KEYS" in answer.get_json()["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "10.0.0.5:443", "photos.example"])
+def test_behind_a_proxy_nobody_gets_in_without_a_key_though_there_are_none(host: str) -> None:
+    """What a client calls the host opens nothing; a load balancer's health check, which names an address, is answered."""
+    client = guarded_app(WEB_PROXIES="1").test_client()
+    headers = {"Host": host, "X-Forwarded-For": "203.0.113.9"}
+    for address in ("/", "/about", "/status", "/metrics"):
+        assert client.get(address, headers=headers).status_code == 401, address
+    assert client.post("/reset", headers=headers).status_code == 401
+    assert client.get("/", headers=headers | HTML).location == "/login?next=/"
+    assert client.get("/login", headers=headers).status_code == 200
+    assert client.get("/healthz", headers=headers).status_code == 200
