@@ -6,6 +6,7 @@ All machines of one host share it; `CLASSIFIER_ROOT` tells `deploy/machine/boot.
 from __future__ import annotations
 
 import hashlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ WORKING_TREE = "working-tree"
 DIGEST_CHARS = 12
 AWS = """\
 #!/bin/sh
-exec {python} {command} "$@"
+exec {command} "$@"
 """
 
 
@@ -29,7 +30,8 @@ def prepare(root: Path) -> None:
     install_release(root, WORKING_TREE)
     command = binaries(root) / "aws"
     command.parent.mkdir(parents=True, exist_ok=True)
-    command.write_text(AWS.format(python=sys.executable, command=ROOT / "local" / "aws_command.py"))
+    words = (sys.executable, str(ROOT / "local" / "aws_command.py"))
+    command.write_text(AWS.format(command=shlex.join(words)))
     command.chmod(0o755)
 
 
