@@ -25,7 +25,7 @@ from bench.counting_proxy import Answer, Call, counting_proxy
 from bench.requests import action_of, app_of, is_empty
 from local.emulators import answers, running_emulators
 from local.ports import LOOPBACK, free_port
-from local.processes import Command, Supervised, wait_until
+from local.processes import Command, Supervised, start_in, wait_until
 from tasks.sqs.sends import Call as TaskCall
 from tasks.sqs.sends import send_many
 
@@ -122,9 +122,7 @@ def running(scene: Scene, environ: dict[str, str], logs: Path) -> Iterator[None]
     with ExitStack() as processes:
 
         def start(name: str, *argv: str) -> Supervised:
-            process = Supervised.start(Command(name, (*CELERY, *argv)), environ, logs)
-            processes.callback(process.stop)
-            return process
+            return start_in(processes, Command(name, (*CELERY, *argv)), environ, logs)
 
         worker = start("worker", "worker", "-P", "threads", "-c", "8", "-l", "INFO", *scene.worker_options)
         wait_until(lambda: b" ready." in worker.log.read_bytes(), START_DEADLINE_S, "the worker")

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ import boto3
 
 from bench.counting_proxy import Call, CountingProxy, counting_proxy
 from local.emulators import running_emulators
-from local.processes import Command, Supervised, wait_until
+from local.processes import Command, Supervised, start_in, wait_until
 from tasks.sqs.counts import IN_FLIGHT, VISIBLE
 from tasks.sqs.sends import Call as TaskCall
 from tasks.sqs.sends import send_many
@@ -120,12 +120,10 @@ def running_worker(environ: Mapping[str, str], logs: Path) -> Iterator[Supervise
     """Run a worker until the block ends."""
     argv = (sys.executable, "-m", "celery", "-A", "bench.requests_app", "worker", "-P", "threads")
     command = Command(f"worker-{environ['BENCH_STACK']}", (*argv, "-c", str(CONCURRENCY), "-l", "INFO"))
-    worker = Supervised.start(command, environ, logs)
-    try:
+    with ExitStack() as processes:
+        worker = start_in(processes, command, environ, logs)
         wait_until(lambda: b" ready." in worker.log.read_bytes(), START_DEADLINE_S, "the worker")
         yield worker
-    finally:
-        worker.stop()
 
 
 @contextmanager

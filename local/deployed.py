@@ -24,7 +24,7 @@ from local.emulators import ACCESS_KEY, DEPLOYMENT_SERVICES, REGION, ROOT, Emula
 from local.host import MARK, UP, processes_with
 from local.mirror import mirror_launch_template
 from local.ports import free_port
-from local.processes import Supervised, wait_until
+from local.processes import Supervised, ended_by_signals, wait_until
 from local.services import Services
 from local.stack import Stack
 
@@ -155,9 +155,10 @@ def attached(deployed: DeployedStack, region: str, log_dir: Path) -> Iterator[St
 
     Raises:
         DeployError: the stack has not what it should have.
+        SystemExit: SIGTERM came, or the terminal was closed.
     """
     services = _services(Elsewhere(0, 0))
-    with ExitStack() as stack:
+    with ended_by_signals(), ExitStack() as stack:
         running = Stack(services, _environ(services, deployed, region, log_dir, {}), log_dir, stack)
         yield running
         running.terminate()

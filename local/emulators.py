@@ -17,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from local.ports import LOOPBACK, free_port
-from local.processes import Command, Supervised, wait_until
+from local.processes import Command, Supervised, ended_by_signals, start_in, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 EMULATOR_BIN = ROOT / ".venv-emulators" / "bin"
@@ -131,7 +131,7 @@ def answers(url: str) -> bool:
 def running_emulators(
     log_dir: Path, state_dir: Path | None = None, *, services: str = MINISTACK_SERVICES, iam_enforced: bool = False
 ) -> Iterator[Emulators]:
-    """Start both emulators on free ports, wait until they answer, stop them at the end.
+    """Start both emulators on free ports, wait until they answer, stop them at the end, which a signal may bring.
 
     Args:
         log_dir: gets a log file per emulator.
@@ -142,12 +142,10 @@ def running_emulators(
     Raises:
         TimeoutError: an emulator did not answer in time; its log is in `log_dir`.
         OSError: an emulator could not be started; run `make install`.
+        SystemExit: SIGTERM came, or the terminal was closed.
     """
     emulators = Emulators(free_port(), free_port(), services=services, iam_enforced=iam_enforced)
-    with ExitStack() as stack:
-        started = []
-        for command in emulators.commands(state_dir):
-            started.append(Supervised.start(command, dict(os.environ), log_dir))
-            stack.callback(started[-1].stop)
+    with ended_by_signals(), ExitStack() as stack:
+        started = [start_in(stack, command, os.environ, log_dir) for command in emulators.commands(state_dir)]
         wait_until(emulators.healthy, START_DEADLINE_S, f"the emulators' health (logs in {log_dir})")
         yield replace(emulators, processes=tuple(started))

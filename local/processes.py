@@ -6,14 +6,17 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 POLL_S = 0.05
 STOP_DEADLINE_S = 15.0
-ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+# Python ends at once at these, whereas of SIGINT it makes an exception.
+UNHANDLED = (signal.SIGHUP, signal.SIGTERM)
+ENDINGS = (*UNHANDLED, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -97,17 +100,52 @@ class Supervised:
         return self.process.returncode
 
 
-def start_in(stack: contextlib.ExitStack, command: Command, environ: Mapping[str, str], log_dir: Path) -> None:
-    """Start a process that ends with the stack, even if a signal ends this one meanwhile; of the main thread only."""
+def start_in(stack: contextlib.ExitStack, command: Command, environ: Mapping[str, str], log_dir: Path) -> Supervised:
+    """Start a process that ends with the stack, even if a signal ends this one meanwhile."""
     with uninterrupted():
-        stack.callback(Supervised.start(command, environ, log_dir).stop)
+        process = Supervised.start(command, environ, log_dir)
+        stack.callback(process.stop)
+    return process
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let a closed terminal and SIGTERM end the block as Ctrl-C does, so that what it has started ends with it.
+
+    Only the first of them does: `timeout` and make send several, and one that comes while processes are being stopped
+    would leave the rest running. Signals that the caller handles or ignores (nohup) stay as they are.
+
+    Raises:
+        SystemExit: one came; the status is 128 plus its number.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise KeyboardInterrupt  # SystemExit would be no more to pytest than one failed test
+
+    handled = [number for number in _handled_here(UNHANDLED) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if came:
+            raise SystemExit(128 + came[0]) from None
+        raise
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Put signals that end the process off until the block is done: what it starts is known then, and can be stopped."""
     came: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in ENDINGS}
+    handlers = {
+        number: signal.signal(number, lambda number, _frame: came.append(number)) for number in _handled_here(ENDINGS)
+    }
     try:
         yield
     finally:
@@ -115,3 +153,8 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         for late in came:
             signal.raise_signal(late)
+
+
+def _handled_here(numbers: Sequence[signal.Signals]) -> Sequence[signal.Signals]:
+    # Python runs handlers in the main thread alone, and lets no other set them.
+    return numbers if threading.current_thread() is threading.main_thread() else ()

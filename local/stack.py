@@ -14,7 +14,7 @@ import boto3
 
 from local.emulators import ACCESS_KEY, REGION, answers, running_emulators
 from local.ports import LOOPBACK, free_port
-from local.processes import Command, Supervised, wait_until
+from local.processes import Command, Supervised, start_in, wait_until
 from local.provision import provision, provision_nodes
 from local.services import Services
 from scaler.settings import ScalerSettings
@@ -43,8 +43,7 @@ class Stack:
 
     def start(self, command: Command, environ: Mapping[str, str] | None = None) -> Supervised:
         """Start a process that ends with the stack at the latest; `environ` holds settings of its own."""
-        process = Supervised.start(command, {**self.environ, **(environ or {})}, self.log_dir)
-        self._exit.callback(process.stop)
+        process = start_in(self._exit, command, {**self.environ, **(environ or {})}, self.log_dir)
         self._processes.append(process)
         return process
 
@@ -123,6 +122,7 @@ def running_stack(log_dir: Path, environ: Mapping[str, str] | None = None) -> It
 
     Raises:
         TimeoutError: an emulator did not answer in time.
+        SystemExit: SIGTERM came, or the terminal was closed.
     """
     with running_emulators(log_dir) as emulators, ExitStack() as stack:
         services = Services(emulators, free_port(), free_port(), free_port(), free_port())
