@@ -16,6 +16,8 @@ opt="$root/opt/classifier"
 etc="$root/etc/classifier"
 logs="$root/var/log/classifier"
 metadata_url="${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}"
+# AWS may be away for as long; a secret that is not there, or may not be read, must not keep the boot waiting for ever.
+secrets_deadline_s=600
 # The web machine serves within this many seconds of its last unit's start, or its boot has failed.
 serve_deadline_s=120
 # The log's last lines are sent within this many seconds.
@@ -208,7 +210,7 @@ boot_web() {
   write_names_of_secrets
   write_nginx
   say "starting the web app, the scaler, Flower and nginx"
-  systemctl enable --now classifier-secrets.service
+  timeout "$secrets_deadline_s" systemctl enable --now classifier-secrets.service
   systemctl enable --now classifier-web.service classifier-scaler.service classifier-flower.service nginx.service
   wait_until_served
   if [ -n "$EIP_ALLOCATION_ID" ]; then

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fetches the web machine's secrets at each start of the machine, by its role, into memory alone: nothing is left of them
-# on a disk or in an image. classifier-secrets.service runs it before the processes that need them.
+# on a disk or in an image. classifier-secrets.service runs it, until it succeeds, before the processes that need them.
 set -euo pipefail
 umask 077
 
@@ -11,7 +11,8 @@ python="$root/opt/classifier/venv/bin/python"
 self_signed_days=3650
 
 secret() {
-  aws secretsmanager get-secret-value --region "$AWS_REGION" --secret-id "$1" --query SecretString --output text
+  aws secretsmanager get-secret-value --region "$AWS_REGION" --secret-id "$1" --query SecretString --output text \
+    --cli-connect-timeout 5 --cli-read-timeout 20
 }
 
 # As systemd's EnvironmentFile wants a value.

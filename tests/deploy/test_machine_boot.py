@@ -136,6 +136,15 @@ def test_wherever_a_boot_ends_the_machine_does_not_stay(
     assert not [call for call in machine.calls if "--now classifier" in call]
 
 
+def test_a_boot_does_not_wait_for_secrets_for_ever(machine: Machine) -> None:
+    """One that is not there, or may not be read, ends the boot; nothing that needs it was started."""
+    machine.command("timeout", "exit 124")
+    assert machine.boot("web", WEB).returncode == 124
+    assert "timeout 600 systemctl enable --now classifier-secrets.service" in machine.calls
+    assert not [call for call in machine.calls if "--now classifier-web" in call]
+    assert machine.calls[-1] == "systemctl poweroff"
+
+
 NO_STACK_WAITS = """\
 case "$*" in *signal-resource*) echo "An error occurred (ValidationError)" >&2; exit 254;; esac"""
 LOST_ONCE = """\

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.machine.settings import quoted, settings_file
+from local.ports import free_port
 from local.processes import wait_until
 from local.stack import Stack, running_stack
 from tests.client import Client
@@ -20,6 +21,10 @@ UNITS = ("classifier-web", "classifier-scaler", "classifier-flower", "classifier
 SECRET = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - of this test alone
 # What AWS's command line says to secrets.sh.
 AWS = f"#!/bin/sh\necho {SECRET}\n"
+# Until it answers.
+AWAY = "AWS is away"
+AWS_IS_BACK = "/run/aws-is-back"
+AWS_OF_LATE = f"#!/bin/sh\n[ -e {AWS_IS_BACK} ] || {{ echo {AWAY} >&2; exit 255; }}\necho {SECRET}\n"
 DEADLINE_S = 60.0
 
 
@@ -34,21 +39,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def systemd(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
     """A machine that is web machine and node in one, with every process running."""
-    environ = {name: value for name, value in stack.environ.items() if name != "TMPDIR"}
-    files = {
-        "etc/classifier/settings.env": settings_file("web", environ) + f"INSTANCE_ID={quoted(INSTANCE_ID)}\n",
+    with running_systemd(tmp_path_factory.mktemp("systemd"), files_of_both(stack.environ, AWS)) as running:
+        running.run("systemctl", "start", "--no-block", *UNITS)
+        wait_until(lambda: all(running.is_active(unit) for unit in UNITS), DEADLINE_S, "the units")
+        wait_until(lambda: " ready." in log(running, "node"), DEADLINE_S, "the worker")
+        yield running
+
+
+def files_of_both(environ: Mapping[str, str], aws: str) -> dict[str, str]:
+    """Return what boot.sh writes on a web machine and on a node, and AWS's command line."""
+    settings = settings_file("web", {name: value for name, value in environ.items() if name != "TMPDIR"})
+    return {
+        "etc/classifier/settings.env": settings + f"INSTANCE_ID={quoted(INSTANCE_ID)}\n",
         "etc/classifier/secrets-of.env": "".join(
             f'{name}="x"\n' for name in ("AWS_REGION", "WEB_SECRET_ARN", "FLOWER_SECRET_ARN", "DOMAIN_NAME")
         )
         + 'TLS_SECRET_ARN=""\n',
         "etc/classifier/aws-config": "".join(f"[profile {name}]\n" for name in ("web", "scaler", "flower")),
-        "usr/bin/aws": AWS,
+        "usr/bin/aws": aws,
     }
-    with running_systemd(tmp_path_factory.mktemp("systemd"), files) as running:
-        running.run("systemctl", "start", "--no-block", *UNITS)
-        wait_until(lambda: all(running.is_active(unit) for unit in UNITS), DEADLINE_S, "the units")
-        wait_until(lambda: " ready." in log(running, "node"), DEADLINE_S, "the worker")
-        yield running
 
 
 def log(systemd: Systemd, name: str) -> str:
@@ -78,6 +87,18 @@ def test_secrets_are_in_memory_and_for_root_alone(systemd: Systemd) -> None:
     assert SECRET in systemd.run("cat", f"{folder}/web.env")
     assert systemd.run("stat", "--file-system", "--format=%T", folder).strip() == "tmpfs"
     assert systemd.run("stat", "--format=%a %U", folder).strip() == "700 root"
+
+
+def test_a_web_machine_waits_for_its_secrets(stack: Stack, tmp_path: Path) -> None:
+    """What needs them starts once AWS answers, however often it did not at the machine's start."""
+    files = files_of_both({**stack.environ, "WEB_PORT": str(free_port())}, AWS_OF_LATE)
+    with running_systemd(tmp_path, files) as machine:
+        machine.run("touch", "/var/log/classifier/boot.log")
+        machine.run("systemctl", "start", "--no-block", "classifier-web")
+        wait_until(lambda: AWAY in log(machine, "boot"), DEADLINE_S, "the first try")
+        assert not machine.is_active("classifier-web")
+        machine.run("touch", AWS_IS_BACK)
+        wait_until(lambda: machine.is_active("classifier-web"), DEADLINE_S, "the web app")
 
 
 @pytest.mark.parametrize("unit", UNITS)
