@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +34,7 @@ def main() -> int:
     try:
         run(chosen)
     except KeyboardInterrupt:
-        print("interrupted: CloudFormation goes on with what it has begun", file=sys.stderr)
+        print("interrupted: if CloudFormation has begun, it goes on", file=sys.stderr)
         return INTERRUPTED
     except DeployError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -229,4 +230,8 @@ def _artifact(chosen: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    # A closed window or a time limit ends a command as Ctrl-C does; nohup still keeps it going.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     sys.exit(main())

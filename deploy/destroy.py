@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from tasks.sqs.counts import DELAYED, IN_FLIGHT, VISIBLE
 from tasks.sqs.names import parse as control_queue
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
@@ -69,18 +71,18 @@ def destroy(aws: Aws, name: str, console: Console, *, delete_data: bool) -> None
     if not console.confirmed(f"Destroy stack {name} for good?", name):
         console.tell("nothing was changed")
         return
-    sizes = _stop_web(aws, stack.id, console)
-    if not delete_data:
-        _check_nothing_came(aws, stack, sizes)
-    _stop_nodes(aws, deployment, console)
-    for bucket, full in held.objects.items():
-        if full:
-            console.tell(f"emptying {bucket}")
-        # A photo that came meanwhile keeps its bucket, and with it the stack, from being deleted.
-        _empty(aws, bucket, "" if delete_data else OF_THE_SCALER)
     follower = Follower(aws.cloudformation, stack.id, console)
-    follower.start()
-    aws.cloudformation.delete_stack(StackName=stack.id)
+    with _web_stopped(aws, stack.id, console):
+        if not delete_data:
+            _check_nothing_came(aws, stack)
+        _stop_nodes(aws, deployment, console)
+        for bucket, full in held.objects.items():
+            if full:
+                console.tell(f"emptying {bucket}")
+            # A photo that came meanwhile keeps its bucket, and with it the stack, from being deleted.
+            _empty(aws, bucket, "" if delete_data else OF_THE_SCALER)
+        follower.start()
+        aws.cloudformation.delete_stack(StackName=stack.id)
     console.tell(f"\nstack {name} is {follower.wait()}")
     _delete_control_queues(aws, deployment, console)
 
@@ -93,17 +95,11 @@ def _check_idle(stack: stacks.DeployedStack) -> None:
         raise DeployError(f"stack {stack.name} is {stack.status}: somebody is at it; wait until that is over")
 
 
-def _check_nothing_came(aws: Aws, stack: stacks.DeployedStack, sizes: Mapping[str, tuple[int, int]]) -> None:
+def _check_nothing_came(aws: Aws, stack: stacks.DeployedStack) -> None:
     # Until the web machine stopped, photos could come.
     kept = holdings(aws, stack.id).kept
     if kept:
-        # CloudFormation would see no change, so that deploying again would not bring it back.
-        for group, (least, most) in sizes.items():
-            aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=least, MaxSize=most)
-        raise DeployError(
-            f"{'; '.join(kept)}, which came meanwhile: nothing was deleted, and the web machine is "
-            "started again; --delete-data lets them go"
-        )
+        raise DeployError(f"{'; '.join(kept)}, which came meanwhile: nothing was deleted; --delete-data lets them go")
 
 
 def holdings(aws: Aws, stack_id: str) -> Holdings:
@@ -138,17 +134,38 @@ def _messages(aws: Aws, url: str) -> int:
     return sum(int(found[name]) for name in COUNTS)
 
 
-def _stop_web(aws: Aws, stack_id: str, console: Console) -> dict[str, tuple[int, int]]:
-    sizes: dict[str, tuple[int, int]] = {}
-    # The scaler goes first: it would launch new nodes for those that go. Nodes are not in the stack, but its network
-    # cannot be deleted while they are in there.
-    for group in stacks.resources(aws.cloudformation, stack_id, "AWS::AutoScaling::AutoScalingGroup"):
-        console.tell(f"stopping the web machine ({group})")
-        found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
-        sizes |= {entry["AutoScalingGroupName"]: (entry["MinSize"], entry["MaxSize"]) for entry in found}
-        aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
-        _wait(lambda group=group: not _members(aws, group), f"the web machine of {group} to go")  # type: ignore[misc]  # a default argument binds the loop's name
-    return sizes
+@contextmanager
+def _web_stopped(aws: Aws, stack_id: str, console: Console) -> Iterator[None]:
+    """Stop the web machine, and start it again if the block does not end as it should."""
+    sizes = {
+        entry["AutoScalingGroupName"]: (entry["MinSize"], entry["MaxSize"])
+        for group in stacks.resources(aws.cloudformation, stack_id, "AWS::AutoScaling::AutoScalingGroup")
+        for entry in _described(aws, group)
+    }
+    try:
+        # The scaler goes first: it would launch new nodes for those that go. Nodes are not in the stack, but its network
+        # cannot be deleted while they are in there.
+        for group, (least, most) in sizes.items():
+            console.tell(f"stopping the web machine ({group}, MinSize={least} MaxSize={most} until now)")
+            _resize(aws, group, 0, 0)
+            _wait(lambda group=group: not _members(aws, group), f"the web machine of {group} to go")  # type: ignore[misc]  # a default argument binds the loop's name
+        yield
+    except BaseException:
+        # CloudFormation would see no change, so that deploying again would not bring it back.
+        for group, (least, most) in sizes.items():
+            _resize(aws, group, least, most)
+            console.tell(f"the web machine is started again ({group}, MinSize={least} MaxSize={most})")
+        raise
+
+
+def _described(aws: Aws, group: str) -> list[AutoScalingGroupTypeDef]:
+    return aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+
+
+def _resize(aws: Aws, group: str, least: int, most: int) -> None:
+    aws.autoscaling.update_auto_scaling_group(
+        AutoScalingGroupName=group, MinSize=least, MaxSize=most, DesiredCapacity=least
+    )
 
 
 def _stop_nodes(aws: Aws, deployment: str, console: Console) -> None:
@@ -163,8 +180,7 @@ def _stop_nodes(aws: Aws, deployment: str, console: Console) -> None:
 
 
 def _members(aws: Aws, group: str) -> int:
-    found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
-    return sum(len(entry["Instances"]) for entry in found)
+    return sum(len(entry["Instances"]) for entry in _described(aws, group))
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:

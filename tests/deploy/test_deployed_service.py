@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
+import sys
 from base64 import b64decode
 from collections.abc import Iterator
 
@@ -13,6 +16,7 @@ from deploy import stacks
 from deploy.artifact import artifact_key
 from local.deployed import Deployment, running_deployment
 from local.emulators import ROOT
+from local.ports import LOOPBACK
 from scaler.instances import ROLE, TAG_DEPLOYMENT, TAG_ROLE
 from scaler.memory import MEMORY_KEY
 from scaler.settings import ScalerSettings
@@ -198,6 +202,25 @@ def test_destroy_loses_nothing_by_accident(deployment: Deployment) -> None:
     assert deployment.aws.s3.head_bucket(Bucket=deployment.deployed.output("InputBucket"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_destroy_that_is_broken_off_leaves_the_service_up(deployment: Deployment, number: signal.Signals) -> None:
+    """As long as CloudFormation deletes nothing, the web machine that was stopped for it comes back."""
+    with socket.create_server((LOOPBACK, 0)) as mute:
+        mute_url = f"http://{LOOPBACK}:{mute.getsockname()[1]}"
+        environ = {**os.environ, **deployment.emulators.environ, "AWS_ENDPOINT_URL_EC2": mute_url}
+        command = (sys.executable, "-m", "deploy", "destroy", STACK, "--yes", "--delete-data")
+        with subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+            # EC2 is asked for nodes after the web machine is gone.
+            mute.settimeout(DEADLINE_S)
+            asked, _address = mute.accept()
+            assert sizes_of_web(deployment) == (0, 0, 0)
+            process.send_signal(number)
+            _out, said = process.communicate(timeout=DEADLINE_S)
+            asked.close()
+    assert (process.returncode, said) == (130, "interrupted: if CloudFormation has begun, it goes on\n")
+    assert sizes_of_web(deployment) == (1, 2, 1)
+
+
 def test_the_scalers_notes_are_no_data(deployment: Deployment) -> None:
     """What the scaler keeps in a bucket does not stop an empty deployment from being destroyed."""
     bucket = deploy_another(deployment).output("ResultBucket")
@@ -245,6 +268,15 @@ def state_of(deployment: Deployment, node: str) -> str:
     """Return EC2's name for an instance's state."""
     found = deployment.stack.ec2.describe_instances(InstanceIds=[node])
     return found["Reservations"][0]["Instances"][0]["State"]["Name"]
+
+
+def sizes_of_web(deployment: Deployment) -> tuple[int, int, int]:
+    """Return the fewest, most and desired machines of the web machine's group."""
+    (group,) = stacks.resources(deployment.aws.cloudformation, STACK, "AWS::AutoScaling::AutoScalingGroup")
+    (found,) = deployment.aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])[
+        "AutoScalingGroups"
+    ]
+    return found["MinSize"], found["MaxSize"], found["DesiredCapacity"]
 
 
 def deploy_another(deployment: Deployment, *parameters: str) -> stacks.DeployedStack:
