@@ -22,6 +22,7 @@ from deploy.parameters import (
     PUBLIC_NODES,
     TEMPLATE_PREFIX,
     Declared,
+    check,
     check_together,
     declared,
     effective,
@@ -84,7 +85,8 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
     bucket = order.artifact_bucket or (stack.parameters.get(ARTIFACT_BUCKET, "") if stack else "") or bucket_name(aws)
     given |= {ARTIFACT_BUCKET: bucket, TEMPLATE_PREFIX: templates.prefix}
     if stack is None:
-        _check_names_are_free(aws, given.setdefault(DEPLOYMENT, order.stack))
+        given[DEPLOYMENT] = given.get(DEPLOYMENT) or _named_after(order.stack, known)
+        _check_names_are_free(aws, given[DEPLOYMENT])
     elif given.get(DEPLOYMENT, stack.parameters.get(DEPLOYMENT)) != stack.parameters.get(DEPLOYMENT):
         raise DeployError(f"Deployment cannot be changed: all names begin with it; deploy a stack beside {order.stack}")
     # What CloudFormation would refuse is refused before anything is uploaded.
@@ -126,6 +128,15 @@ def _updatable(aws: Aws, name: str) -> stacks.DeployedStack | None:
         )
     if stack.status.endswith("_IN_PROGRESS"):
         raise DeployError(f"stack {name} is {stack.status}: somebody is at it; wait until that is over")
+    return stack
+
+
+def _named_after(stack: str, known: Mapping[str, Declared]) -> str:
+    # Stacks may have names that S3 refuses its buckets.
+    try:
+        check(known[DEPLOYMENT], stack)
+    except DeployError as error:
+        raise DeployError(f"{error} It is STACK's unless Deployment=NAME is given") from None
     return stack
 
 

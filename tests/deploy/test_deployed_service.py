@@ -130,6 +130,18 @@ def test_the_artefact_bucket_is_private(deployment: Deployment) -> None:
     assert deployment.deployed.output("CodeVersion") in listed
 
 
+def test_a_stacks_name_is_held_against_what_it_begins_before_anything_is_made(deployment: Deployment) -> None:
+    """A name that no bucket can have is refused at once, with the way to keep it; no bucket for code is made."""
+    done = deployment.command("deploy", "Photos", *NEW, "--artifact-bucket", "untouched")
+    assert words_of(done) == (
+        "error: Deployment='Photos' is refused: a lower case letter, then lower case letters, digits and hyphens, "
+        "20 at most. It is STACK's unless Deployment=NAME is given"
+    )
+    assert "untouched" not in {entry["Name"] for entry in deployment.aws.s3.list_buckets()["Buckets"]}
+    done = deployment.command("deploy", "Photos", *NEW, "Deployment=short", "--artifact-bucket", "untouched")
+    assert words_of(done).startswith("error: nobody is there to confirm")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
