@@ -94,7 +94,8 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
     request({**given, CODE_VERSION: ""}, known, had)
     check_rules(templates.main, effective(given, known, had))
     check_together(effective(given, known, had))
-    _check_nodes_keep_their_network(aws, given, had)
+    if not order.preview:
+        _check_nodes_keep_their_network(aws, given, had)
     ensure_bucket(aws, bucket)
     given[CODE_VERSION] = _code(aws, bucket, order, console)
     url = upload_templates(aws, bucket, templates)
@@ -155,7 +156,8 @@ def _check_nodes_keep_their_network(aws: Aws, given: Mapping[str, str], had: Map
     if up:
         raise DeployError(
             f"{PUBLIC_NODES}=true is refused while nodes are up ({len(up)}), as it takes their network away: deploy "
-            "MinNodes=0 MaxNodes=1, and try again once `python -m scaler status` shows no node"
+            "MinNodes=0 MaxNodes=1, and try again once `python -m scaler status` shows no node, then with "
+            f"MinNodes={had['MinNodes']} MaxNodes={had['MaxNodes']}, as it is now"
         )
 
 

@@ -245,16 +245,18 @@ def test_the_scalers_notes_are_no_data(deployment: Deployment) -> None:
 
 def test_nodes_keep_the_network_that_they_work_in(deployment: Deployment) -> None:
     """Private nodes' subnets and endpoints are not taken from under them: they go first, then PublicNodes changes."""
-    deploy_another(deployment, "PublicNodes=false", "NodeImage=ami-0123456789abcdef0")
+    deploy_another(deployment, "PublicNodes=false", "NodeImage=ami-0123456789abcdef0", "MinNodes=2", "MaxNodes=7")
     node = launch(deployment, "gone")
-    change = ("deploy", "gone", "PublicNodes=true", "--allow-dirty", "--preview")
+    change = ("deploy", "gone", "PublicNodes=true", "--allow-dirty")
     assert words_of(deployment.command(*change)) == (
         "error: PublicNodes=true is refused while nodes are up (1), as it takes their network away: deploy "
-        "MinNodes=0 MaxNodes=1, and try again once `python -m scaler status` shows no node"
+        "MinNodes=0 MaxNodes=1, and try again once `python -m scaler status` shows no node, then with "
+        "MinNodes=2 MaxNodes=7, as it is now"
     )
-    deployment.stack.ec2.terminate_instances(InstanceIds=[node])
-    done = deployment.command(*change)
+    done = deployment.command(*change, "--preview")
     assert "changed  Network " in done.stdout, done.stderr
+    deployment.stack.ec2.terminate_instances(InstanceIds=[node])
+    assert words_of(deployment.command(*change)).startswith("error: nobody is there to confirm")
     done = deployment.command("destroy", "gone", "--yes")
     assert done.returncode == 0, done.stderr
 
