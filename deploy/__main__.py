@@ -92,9 +92,11 @@ def _deploy_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("stack", metavar="STACK", help="its name; a new one's names in AWS begin with it")
     parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="what changes; all else stays as it is")
-    parser.add_argument(
+    code = parser.add_mutually_exclusive_group()
+    code.add_argument(
         "--code-version", default="", metavar="VERSION", help="a version uploaded before, to roll back (artifact list)"
     )
+    code.add_argument("--same-code", action="store_true", help="the version that the stack has, not the working tree's")
     parser.add_argument("--artifact-bucket", default="", metavar="BUCKET", help="default: one of the account's own")
     parser.add_argument("--allow-dirty", action="store_true", help="deploy a working tree that no commit holds")
     parser.add_argument("--allow-data-loss", action="store_true", help="let buckets, queues or secrets be replaced")
@@ -162,7 +164,8 @@ def _deploy(chosen: argparse.Namespace) -> None:
         chosen.stack,
         chosen.parameters,
         chosen.code_version,
-        chosen.artifact_bucket,
+        same_code=chosen.same_code,
+        artifact_bucket=chosen.artifact_bucket,
         allow_dirty=chosen.allow_dirty,
         allow_data_loss=chosen.allow_data_loss,
         preview=chosen.preview,

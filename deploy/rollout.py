@@ -55,6 +55,7 @@ class Order:
         stack: its name.
         words: parameters as NAME=VALUE.
         code_version: a version that is uploaded already; empty for the working tree's.
+        same_code: whether the version that the stack has stays, instead.
         artifact_bucket: empty for the account's own.
         allow_dirty: whether a changed working tree may be deployed.
         allow_data_loss: whether buckets, queues and secrets may go.
@@ -64,6 +65,7 @@ class Order:
     stack: str
     words: Sequence[str] = ()
     code_version: str = ""
+    same_code: bool = False
     artifact_bucket: str = ""
     allow_dirty: bool = False
     allow_data_loss: bool = False
@@ -91,13 +93,14 @@ def deploy(aws: Aws, order: Order, console: Console) -> bool:
         raise DeployError(f"Deployment cannot be changed: all names begin with it; deploy a stack beside {order.stack}")
     # What CloudFormation would refuse is refused before anything is uploaded.
     had = stack.parameters if stack else None
+    version = _version(order, had)
     request({**given, CODE_VERSION: ""}, known, had)
     check_rules(templates.main, effective(given, known, had))
     check_together(effective(given, known, had))
     if not order.preview:
         _check_nodes_keep_their_network(aws, given, had)
     ensure_bucket(aws, bucket)
-    given[CODE_VERSION] = _code(aws, bucket, order, console)
+    given[CODE_VERSION] = _code(aws, bucket, version, order, console)
     url = upload_templates(aws, bucket, templates)
     return _apply(aws, order, url, _Values(given, known, stack, templates), console)
 
@@ -112,6 +115,14 @@ class _Values:
     @property
     def had(self) -> Mapping[str, str] | None:
         return self.stack.parameters if self.stack else None
+
+    @property
+    def code(self) -> str:
+        """In words which code runs now, and which would."""
+        new, old = self.given[CODE_VERSION], (self.had or {}).get(CODE_VERSION, "")
+        if new == old:
+            return f"code {old} stays"
+        return f"code {old} -> {new}" if old else f"code {new}"
 
 
 def _updatable(aws: Aws, name: str) -> stacks.DeployedStack | None:
@@ -161,10 +172,20 @@ def _check_nodes_keep_their_network(aws: Aws, given: Mapping[str, str], had: Map
         )
 
 
-def _code(aws: Aws, bucket: str, order: Order, console: Console) -> str:
-    if order.code_version:
-        require_artifact(aws, bucket, order.code_version)
+def _version(order: Order, had: Mapping[str, str] | None) -> str:
+    if not order.same_code:
         return order.code_version
+    if had is None:
+        raise DeployError(
+            f"--same-code is refused: there is no stack {order.stack} yet, and so no code that could stay"
+        )
+    return had[CODE_VERSION]
+
+
+def _code(aws: Aws, bucket: str, version: str, order: Order, console: Console) -> str:
+    if version:
+        require_artifact(aws, bucket, version)
+        return version
     artifact = build(allow_dirty=order.allow_dirty)
     uploaded = upload_artifact(aws, bucket, artifact)
     how = f"uploaded, {len(artifact.data) / 1e6:.1f} MB" if uploaded else "uploaded before"
@@ -187,7 +208,8 @@ def _apply(aws: Aws, order: Order, url: str, values: _Values, console: Console) 
         return False
     what = "a new stack" if values.stack is None else f"stack {order.stack}, {values.stack.status}"
     try:
-        console.tell(f"\n{what} in {aws.region}, account {aws.account_id}\n\n{table(changes.rows)}\n")
+        where = f"{aws.region}, account {aws.account_id}"
+        console.tell(f"\n{what} in {where}\n{values.code}\n\n{table(changes.rows)}\n")
         console.tell(estimate(effective(values.given, values.known, values.had), values.templates, aws.region))
         ready = _prepared(aws, order, changes, console)
     except BaseException:

@@ -105,6 +105,23 @@ def test_an_upgrade_is_a_new_version_of_the_launch_template(deployment: Deployme
         assert f"CODE_VERSION='{version}'" in b64decode(found[0]["LaunchTemplateData"]["UserData"]).decode()
 
 
+def test_code_that_was_rolled_back_to_stays_if_that_is_asked(deployment: Deployment) -> None:
+    """A preview says which code would go and which would come; `--same-code` changes parameters alone."""
+    version = deployment.deployed.output("CodeVersion")
+    bucket = deployment.deployed.parameters["ArtifactBucket"]
+    source = f"{bucket}/{artifact_key(version)}"
+    deployment.aws.s3.copy_object(Bucket=bucket, Key=artifact_key("older"), CopySource=source)
+    deployment.deploy("--code-version", "older")
+    change = ("deploy", STACK, "MaxNodes=8")
+    done = deployment.command(*change, "--allow-dirty", "--preview")
+    assert f"\ncode older -> {version}\n" in done.stdout, done.stderr
+    done = deployment.command(*change, "--same-code", "--yes")
+    assert "\ncode older stays\n" in done.stdout, done.stderr
+    assert deployment.deployed.output("CodeVersion") == "older"
+    assert deployment.deployed.parameters["MaxNodes"] == "8"
+    deployment.deploy("--code-version", version)
+
+
 def test_outputs_are_settings(deployment: Deployment) -> None:
     """What the stack tells is what processes are run with: every name is a setting, every value is taken."""
     printed = deployment.command("settings", STACK).stdout
@@ -159,6 +176,7 @@ def test_a_stacks_name_is_held_against_what_it_begins_before_anything_is_made(de
         pytest.param(
             ["deploy", STACK, "--code-version", "gone"], "error: s3://classifier-artifacts-", id="no such code"
         ),
+        pytest.param(["deploy", "new", *NEW, "--same-code"], "error: --same-code is refused", id="no code yet"),
         pytest.param(["deploy", "new", *NEW], "error: nobody is there to confirm", id="nobody there"),
         pytest.param(
             ["deploy", "new", NEW[0], "--allow-dirty"], "error: Nodes without a way to the internet", id="rule"
