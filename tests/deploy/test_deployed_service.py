@@ -213,6 +213,7 @@ def test_a_failure_is_told_by_its_cause_and_taken_back(deployment: Deployment) -
     done = deployment.command("destroy", "gone", "--yes")
     assert done.returncode == 0, done.stderr
     assert state_of(deployment, node) == "running"
+    deployment.stack.ec2.terminate_instances(InstanceIds=[node])
     deployment.aws.s3.delete_bucket(Bucket=bucket)
 
 
