@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO, TypeVar
@@ -118,9 +118,8 @@ def submit(uploads: Sequence[Upload], sender: Sender, *, batch_id: str = "") -> 
             return SubmitError(upload.name, NOT_STORED)
         return Photo(photo_id, upload.name, replaces=upload.replaces)
 
-    return _send(
-        made.batch, _in_parallel(put, list(zip(made.photos, uploads, strict=True))), sender, added=bool(batch_id)
-    )
+    outcomes = _in_parallel(put, list(zip(made.photos, uploads, strict=True)))
+    return _send(made.batch, outcomes, sender, added=bool(batch_id), discards=True)
 
 
 def submit_prefix(prefix: str, sender: Sender, *, at_most: int, max_bytes: int) -> Submitted:
@@ -160,6 +159,8 @@ def submit_prefix(prefix: str, sender: Sender, *, at_most: int, max_bytes: int) 
 def submit_uploaded(photos: Sequence[Photo], sender: Sender, *, batch_id: str = "") -> Submitted:
     """Classify photos that their owner has put into S3 by `tasks.presigned`; with `batch_id`, as part of that batch.
 
+    Those that could not be sent stay stored: their owner sends the ids again, not the photos.
+
     Raises:
         StoreUnavailable: S3 failed; nothing was sent.
         UnknownBatch: there is no such batch.
@@ -185,18 +186,30 @@ def _ids(sender: Sender, photos: int, batch_id: str) -> ids.NewIds:
     return ids.NewIds(batch_id, ids.more_ids(batch_id, photos))
 
 
-def _send(batch_id: str, outcomes: Sequence[Photo | SubmitError], sender: Sender, *, added: bool = False) -> Submitted:
-    """Note the batch, then send its tasks: whoever learns of a photo can also learn of its batch."""
+def _send(
+    batch_id: str,
+    outcomes: Sequence[Photo | SubmitError],
+    sender: Sender,
+    *,
+    added: bool = False,
+    discards: bool = False,
+) -> Submitted:
+    """Note the batch, then send its tasks: whoever learns of a photo can also learn of its batch.
+
+    With `discards`, those that could not be sent are deleted: only who has just stored them may say so.
+    """
     photos = [outcome for outcome in outcomes if isinstance(outcome, Photo)]
     note = new_note(batch_id, time.time()) if added else batch_id
     try:
         batches().write(note, photos)
     except StoreUnavailable:
-        _discard(photos)
+        if discards:
+            _discard([photo.id for photo in photos])
         raise
     unsent = _unsent(photos, sender)
     if unsent:
-        _discard([photo for photo in photos if photo.id in unsent])
+        if discards:
+            _discard(unsent)
         try:
             batches().write(note, [photo for photo in photos if photo.id not in unsent])
         except StoreUnavailable:
@@ -238,14 +251,12 @@ def _arguments(photo: Photo, sender: Sender) -> Mapping[str, str]:
     return {"name": photo.name} | ({"request_id": sender.request_id} if sender.request_id else {})
 
 
-def _discard(photos: Sequence[Photo]) -> None:
-    for photo in photos:
-        if photo.key:  # stored by somebody else, before
-            continue
+def _discard(photo_ids: Iterable[str]) -> None:
+    for photo_id in photo_ids:
         try:
-            image_store(settings).delete(photo.id)
+            image_store(settings).delete(photo_id)
         except StoreUnavailable as error:
-            log.warning("photo %s stays until it expires: %s", photo.id, error)
+            log.warning("photo %s stays until it expires: %s", photo_id, error)
 
 
 _pool: ThreadPoolExecutor | None = None
