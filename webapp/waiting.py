@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from webapp.stopping import stopping
 LONGEST_WAIT_S = 60.0
 # How often one who waits looks whether the process is to end.
 GLANCE_S = 2.0
+
+log = logging.getLogger(__name__)
 
 
 def register(app: Flask) -> None:
@@ -60,13 +63,20 @@ def slot() -> Iterator[bool]:
 
 
 def wait_for(photo_ids: Sequence[str], seconds: float) -> dict[str, tasks_api.Outcome]:
-    """Return the results that come in the time, by photo; at once what is there if too many wait already."""
+    """Return the results that come in the time, by photo; at once what is there if too many wait already.
+
+    While S3 cannot be reached there are none: the photos were taken, and an error would have them sent again.
+    """
     found: dict[str, tasks_api.Outcome] = {}
     if not seconds:
         return found
     with slot() as may_wait:
         if not may_wait:
-            return tasks_api.read_final(photo_ids)
+            try:
+                return tasks_api.read_final(photo_ids)
+            except tasks_api.StoreUnavailable as error:
+                log.warning("no results to answer with: %s", error)
+                return found
         deadline_s = time.monotonic() + seconds
         while waiting := [one for one in photo_ids if one not in found]:
             left_s = deadline_s - time.monotonic()

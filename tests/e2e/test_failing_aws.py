@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,11 @@ def queue_fails(call: Call) -> Answer | None:
     return refused if call.action.startswith("AmazonSQS.SendMessage") else None
 
 
+def reading_fails(call: Call) -> Answer | None:
+    """Let nothing be read from S3."""
+    return Answer.s3_error(400, "ExpiredToken") if call.method == "GET" else None
+
+
 @pytest.mark.parametrize("failure", [note_fails, queue_fails])
 def test_photos_that_went_straight_to_s3_stay_there_until_they_are_taken(
     web: Web, photos: dict[str, bytes], failure: Callable[[Call], Answer | None]
@@ -90,3 +96,16 @@ def test_photos_that_went_straight_to_s3_stay_there_until_they_are_taken(
     again = web.post("/batches", json={"uploads": uploads})
     assert (refused.status_code, again.status_code) == (503, 202), (refused.text, again.text)
     assert again.json()["photos"] == len(uploads)
+
+
+def test_photos_that_were_taken_are_never_said_not_to_be(web: Web, photos: dict[str, bytes]) -> None:
+    """All who may wait do, and no result can be read: 202 all the same, or every client would send its photos again."""
+    with ExitStack() as listeners:
+        batch_url = web.send("/classify", photos["horse.png"]).json()["batch_url"]
+        for _ in range(THREADS // 2):
+            listen = requests.get(f"{web.url}{batch_url}/events", stream=True, timeout=TIMEOUT_S)
+            listeners.enter_context(listen)
+        web.aws.instead = reading_fails
+        answers = [web.send(path, photos["horse.png"]) for path in ("/classify?wait=5", "/upload")]
+    assert [answer.status_code for answer in answers] == [202, 202], [answer.text for answer in answers]
+    assert any(call.method == "GET" and call.path.split("/")[-1] == answers[1].json()["id"] for call in web.aws.calls)
