@@ -172,11 +172,13 @@ def forget() -> None:
 
 def _worth_reading(photo_ids: Sequence[str]) -> list[str]:
     """Leave out those of large batches that a listing shows to have no result yet."""
+    found: list[str] = []
     unread: dict[str, list[str]] = {}
-    for photo_id in photo_ids:
-        if not _backend().is_cached(photo_id):
+    for photo_id in photo_ids:  # each asked once: another thread's results may push it out of the cache meanwhile
+        if _backend().is_cached(photo_id):
+            found.append(photo_id)
+        else:
             unread.setdefault(ids.prefix_of(photo_id), []).append(photo_id)
-    found = [photo_id for photo_id in photo_ids if _backend().is_cached(photo_id)]
     for prefix, members in unread.items():
         if len(members) < LIST_FROM:
             found += members

@@ -1,7 +1,8 @@
-"""Results that several workers store at the same time."""
+"""Results that several workers store, or several threads read, at the same time."""
 
 from __future__ import annotations
 
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -9,8 +10,10 @@ from threading import Barrier
 import pytest
 from celery import Celery
 from celery.result import AsyncResult
+from kombu.utils.functional import LRUCache
 
 from bench.counting_proxy import Answer, Call, CountingProxy
+from tasks import ids, outcomes
 
 pytestmark = pytest.mark.stack
 
@@ -72,3 +75,25 @@ def test_a_conflict_that_s3_reports_is_looked_into(app: Celery, proxy: CountingP
     app.backend.store_result(new_id, 7, "SUCCESS")
     assert [call.method for call in proxy.calls] == ["PUT", "GET", "PUT"]
     assert AsyncResult(new_id, app=app).get(timeout=30) == 7
+
+
+class CrowdedCache(LRUCache):
+    """Celery's cache when others fill it: whatever was there when it was asked for is gone right after."""
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether `key` is there, for the last time."""
+        there = super().__contains__(key)
+        self.data.pop(key, None)
+        return there
+
+
+def test_a_result_that_leaves_the_cache_meanwhile_is_read_again(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads' results may push it out at any moment; that does not make a photo "pending"."""
+    monkeypatch.setattr(outcomes, "app", app)
+    photo_ids = ids.new_ids("", 3, time.time()).photos
+    for photo_id in photo_ids:
+        app.backend.store_result(photo_id, {"name": "a.jpg"}, "SUCCESS")
+    cache = CrowdedCache()
+    cache.update(app.backend.fetch_many(photo_ids))
+    monkeypatch.setattr(app.backend, "_cache", cache)
+    assert set(outcomes.read_final(photo_ids)) == set(photo_ids)
