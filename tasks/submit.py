@@ -30,6 +30,8 @@ PARALLEL_REQUESTS = 8
 NOT_STORED = "The photo could not be stored right now; please try again."
 NOT_QUEUED = "The photo could not be queued right now; please try again."
 NOT_UPLOADED = "The photo was not uploaded under this id, or it has expired."
+# Objects under a prefix that are looked through in vain, 1,000 a request, before a longer prefix is asked for.
+OTHERS_AT_MOST = 100_000
 BROKER_ERRORS = (OperationalError, BotoCoreError, ClientError)
 
 Item = TypeVar("Item")
@@ -129,19 +131,12 @@ def submit_prefix(prefix: str, sender: Sender, *, at_most: int, max_bytes: int) 
 
     Raises:
         StoreUnavailable: S3 failed; nothing was sent.
-        ValueError: nothing is there, or more than `at_most`; the message says so.
+        ValueError: nothing is there, more than `at_most`, or too much else; the message says so.
     """
-    found = [
-        (key, size_bytes)
-        for key, size_bytes in keys(settings.input_bucket, prefix, at_most=at_most + 1)
-        if size_bytes and not ids.is_id(key)
-    ]
+    listed = keys(settings.input_bucket, prefix, at_most=at_most + OTHERS_AT_MOST + 1)
+    found = photos_among(listed, at_most=at_most)
     if not found:
         raise ValueError(f"No photos are stored under s3://{settings.input_bucket}/{prefix}")
-    if len(found) > at_most:
-        raise ValueError(
-            f"More than {at_most} photos are stored under this prefix; at most as many are taken at a time."
-        )
     made = ids.new_ids(sender.owner, len(found), time.time())
 
     def judge(photo_id: str, key: str, size_bytes: int) -> Photo | SubmitError:
@@ -154,6 +149,28 @@ def submit_prefix(prefix: str, sender: Sender, *, at_most: int, max_bytes: int) 
 
     photos = [judge(photo_id, *item) for photo_id, item in zip(made.photos, found, strict=True)]
     return _send(made.batch, photos, sender)
+
+
+def photos_among(listed: Iterable[tuple[str, int]], *, at_most: int) -> list[tuple[str, int]]:
+    """Return those of the objects, keys and sizes in bytes, that users have put there themselves, all of them.
+
+    Raises:
+        ValueError: there are more than `at_most`, or so much else that it is not looked through; the message says so.
+    """
+    found: list[tuple[str, int]] = []
+    for before, (key, size_bytes) in enumerate(listed):
+        if size_bytes and not ids.is_id(key):  # neither a folder's marker nor what came through the app
+            found.append((key, size_bytes))
+            if len(found) > at_most:
+                raise ValueError(
+                    f"More than {at_most} photos are stored under this prefix; at most as many are taken at a time."
+                )
+        elif before - len(found) >= OTHERS_AT_MOST:
+            raise ValueError(
+                f"Beside photos of yours, more than {OTHERS_AT_MOST:,} objects are stored under this prefix; "
+                "name a longer one."
+            )
+    return found
 
 
 def submit_uploaded(photos: Sequence[Photo], sender: Sender, *, batch_id: str = "") -> Submitted:
