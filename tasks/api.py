@@ -12,7 +12,7 @@ from celeryconfig import settings
 from tasks.batches import Batch, Photo, batches
 from tasks.housekeeping import QueueDepth, Removed, check, queue_depth, reset
 from tasks.ids import is_id, owner_tag, prefix_of, tag_of
-from tasks.inference.decode import ImageInfo, probe
+from tasks.inference.decode import DAMAGED, ImageInfo, probe, upright
 from tasks.objects import StoreUnavailable
 from tasks.outcomes import Outcome, Recent, fetch, fetch_many, read_final, recent, wait
 from tasks.presigned import PresignedUpload, presign
@@ -20,6 +20,7 @@ from tasks.store import StoredPhoto, image_store
 from tasks.submit import Sender, SubmitError, Submitted, UnknownBatch, Upload, submit, submit_prefix, submit_uploaded
 
 __all__ = [
+    "DAMAGED",
     "Batch",
     "Outcome",
     "Photo",
@@ -55,6 +56,7 @@ __all__ = [
     "submit_prefix",
     "submit_uploaded",
     "tag_of",
+    "upright",
     "wait",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from http import HTTPStatus
 
 import urllib3
 from flask import Blueprint, Flask, Response, current_app, jsonify
@@ -37,7 +38,12 @@ def register(app: Flask) -> None:
             answer = http.request("GET", f"{settings.scaler_url.rstrip('/')}/metrics")
         except urllib3.exceptions.HTTPError as error:
             raise NodesUnknown(str(error)) from error
-        return nodes(text_string_to_metric_families(answer.data.decode()), time.time())
+        if answer.status != HTTPStatus.OK:
+            raise NodesUnknown(f"the scaler's address answered {answer.status}")
+        try:
+            return nodes(text_string_to_metric_families(answer.data.decode()), time.time())
+        except (ValueError, KeyError, OverflowError) as error:  # whatever else answers there
+            raise NodesUnknown(f"no figures of a scaler: {error!r}") from error
 
     app.extensions["nodes"] = Latest("nodes", read, (NodesUnknown,))
 

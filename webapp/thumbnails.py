@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 
-from PIL import Image, ImageOps
+from PIL import Image
+
+from tasks import api as tasks_api
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 SIDE_PX = 480
@@ -22,8 +24,8 @@ def thumbnail(data: bytes) -> bytes | None:
             if image.width * image.height > MAX_DECODED_PIXELS:
                 return None
             image.thumbnail((SIDE_PX, SIDE_PX))
-            small = _on_white(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises for a broken file
+            small = _on_white(tasks_api.upright(image))
+    except (*tasks_api.DAMAGED, Image.DecompressionBombError):
         return None
     output = io.BytesIO()
     small.save(output, "JPEG", quality=QUALITY)

@@ -79,7 +79,7 @@ def decode(data: bytes, *, max_pixels: int, min_side_px: int | None = None) -> I
         if min_side_px is not None:
             image.draft(None, (DRAFT_MARGIN * min_side_px,) * 2)
         image.load()
-        return _to_rgb(_upright(image))
+        return _to_rgb(upright(image))
 
 
 def _open(file: IO[bytes], max_pixels: int) -> Image.Image:
@@ -97,7 +97,8 @@ def _open(file: IO[bytes], max_pixels: int) -> Image.Image:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """Return a picture turned as its EXIF orientation says."""
     # Not ImageOps.exif_transpose: it also rewrites the metadata, and fails on what it cannot rewrite.
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from webapp.thumbnails import SIDE_PX, thumbnail
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 ROTATED = 6  # EXIF: the camera was held upright, the picture lies on its side
-ORIENTATION = 0x0112
+ORIENTATION, WIDTH, PAGE_NUMBER = 0x0112, 0x0100, 0x0129
+# How TIFF writes a field's type: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
+ASCII, SHORT = 2, 3
 
 
 def photo(size: tuple[int, int], kind: str = "JPEG", mode: str = "RGB", **options: Any) -> bytes:
@@ -40,6 +43,15 @@ def test_a_photo_taken_upright_is_shown_upright() -> None:
     """The camera's orientation is applied."""
     exif = Image.Exif()
     exif[ORIENTATION] = ROTATED
+    assert opened(thumbnail(photo((1000, 500), exif=exif))).size == (SIDE_PX // 2, SIDE_PX)
+
+
+@pytest.mark.parametrize("tag", [WIDTH, PAGE_NUMBER])
+def test_a_text_where_a_number_should_be_in_the_metadata_costs_nothing(tag: int) -> None:
+    """Pillow itself cannot rewrite such metadata; nobody needs it to."""
+    fields = sorted([(ORIENTATION, SHORT, 1, struct.pack("<HH", ROTATED, 0)), (tag, ASCII, 4, b"abc\0")])
+    written = b"".join(struct.pack("<HHI4s", *field) for field in fields)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(fields)) + written + bytes(4)
     assert opened(thumbnail(photo((1000, 500), exif=exif))).size == (SIDE_PX // 2, SIDE_PX)
 
 
