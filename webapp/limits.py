@@ -19,6 +19,8 @@ TOO_MANY = "Too many requests: at most {limit} a minute. Wait and try again."
 TOO_MANY_GUESSES = "Too many keys that are not known. Wait a minute and try again."
 # What load balancers ask again and again.
 UNLIMITED = frozenset({"/healthz", "/readyz"})
+# Names what no view answers, which the extension would not count otherwise.
+NOWHERE = "nowhere"
 
 
 def register(app: Flask, *, per_min: int) -> None:
@@ -37,6 +39,7 @@ def register(app: Flask, *, per_min: int) -> None:
             ),
         ],
         storage_uri="memory://",
+        request_identifier=lambda: request.endpoint or NOWHERE,
     )
     limiter.init_app(app)
     limiter.request_filter(is_open)

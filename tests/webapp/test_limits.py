@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -37,6 +38,21 @@ def test_an_address_without_a_key_may_ask_so_often() -> None:
     client = guarded_app(ALICE, RATE_LIMIT_PER_MIN="5").test_client()
     assert asked(client, 6) == [401] * 5 + [429]
     assert asked(client, 1, environ_base={"REMOTE_ADDR": "192.0.2.2"}) == [401]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        pytest.param("GET", "/nowhere", 404, id="unknown-address"),
+        pytest.param("DELETE", "/about", 405, id="wrong-method"),
+        pytest.param("BREW", "/about", 405, id="invented-method"),
+    ],
+)
+def test_what_nothing_answers_counts_too(method: str, path: str, status: int) -> None:
+    """Who asks for nothing that is there costs time as well."""
+    client = guarded_app(ALICE, RATE_LIMIT_PER_MIN="3").test_client()
+    statuses = [client.open(path, method=method).status_code for _ in range(4)]
+    assert statuses == [status] * 3 + [429]
 
 
 def test_keys_cannot_be_guessed_fast() -> None:
