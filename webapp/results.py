@@ -42,7 +42,7 @@ def index() -> Response:
         {"number": number, **answers.result(outcome)}
         for number, outcome in enumerate(found.outcomes, start=found.first + 1)
     ]
-    return jsonify(total=found.total, total_is_exact=found.is_exact, results=shown, next=found.next)
+    return jsonify(total=found.total, total_is_exact=found.is_exact, results=shown, next=found.next or None)
 
 
 def _limit() -> int:

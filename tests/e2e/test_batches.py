@@ -215,6 +215,12 @@ def test_recent_results_are_numbered_from_the_newest(client: Client, three: dict
     assert ids == sorted(set(ids))
 
 
+def test_the_last_page_of_recent_results_leads_nowhere(client: Client) -> None:
+    """Whoever asks as long as there is a next page comes to an end."""
+    oldest = "ffffff-fffffffffff-fffffff-ffffffffffffffff"
+    assert get(client, "/results", params={"before": oldest}).json()["next"] is None
+
+
 def test_results_stay_in_order_when_only_the_older_ones_were_read_before(
     client: Client, service: Stack, three: dict[str, bytes]
 ) -> None:
