@@ -1,8 +1,9 @@
 """Celery's thread pool, less three holes: it can grow, a cold shutdown ends it, and errors reach the request.
 
-Celery's prefork pool hands such an error to the request, which then gives the message back or settles it. Its thread
-pool leaves it in a future that nobody reads: the message is neither acknowledged nor given back, and its place among
-the prefetched ones is gone, for as long as the worker lives.
+Celery's prefork pool hands what is raised outside a task's code to the request, which then gives the message back or
+settles it. Its thread pool leaves it in a future that nobody reads: the message is neither acknowledged nor given back,
+and its place among the prefetched ones is gone, for as long as the worker lives. So does what is no `Exception`, such as
+`SystemExit` or the panic of a library in Rust, and whatever the request itself raises when it is told how a task ended.
 
 A cold shutdown is carried out by a signal handler, amid whatever the main thread is at. Celery's pool raises an error
 there, and would wait for its threads with a lock that the main thread may hold: now and then the worker never ends.
@@ -10,13 +11,19 @@ there, and would wait for its threads with a lock that the main thread may hold:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from celery.concurrency import thread
-from celery.utils import log
+from celery.exceptions import Reject
+from celery.utils import log as celery_log
+
+log = logging.getLogger(__name__)
 
 
 class TaskPool(thread.TaskPool):
@@ -60,28 +67,53 @@ class TaskPool(thread.TaskPool):
         self.limit = threads
         self.executor._max_workers = threads  # noqa: SLF001 - a pool has no other way to grow
 
-    def on_apply(  # type: ignore[override]  # the request always passes error_callback
+    def on_apply(  # type: ignore[override]  # the request always passes all of these
         self,
         target: Callable[..., Any],
-        args: tuple[Any, ...] | None = None,
-        kwargs: dict[str, Any] | None = None,
-        callback: Callable[..., Any] | None = None,
-        accept_callback: Callable[..., Any] | None = None,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
         *,
+        callback: Callable[[Any], Any],
+        accept_callback: Callable[[int, float], Any],
         error_callback: Callable[[ExceptionInfo], Any],
-        **options: Any,
-    ) -> Any:
-        """Run `target` in a thread; `callback` gets what it returns, `error_callback` what it raises."""
+        correlation_id: str = "",
+        **_options: Any,
+    ) -> None:
+        """Run `target` in a thread; `callback` gets what it returns, `error_callback` the `Exception` that it raises.
 
-        def reporting(*target_args: Any, **target_kwargs: Any) -> Any:
+        Whatever else goes wrong, in the callbacks too, is logged, and `error_callback` is told to give the message back.
+        """
+
+        def run() -> None:
             try:
-                return target(*target_args, **target_kwargs)
-            except Exception:
-                error_callback(ExceptionInfo())
-                raise
+                accept_callback(os.getpid(), time.monotonic())
+                try:
+                    value = target(*args, **kwargs)
+                except Exception:  # noqa: BLE001 - the request settles it and says so
+                    error_callback(ExceptionInfo())
+                else:
+                    callback(value)
+            except BaseException as error:  # noqa: BLE001 - logged there; a future would swallow it
+                _give_back(correlation_id, error, error_callback)
 
-        return super().on_apply(reporting, args, kwargs, callback, accept_callback, **options)
+        self.executor.submit(run)
+
+
+def _give_back(task_id: str, error: BaseException, error_callback: Callable[[ExceptionInfo], Any]) -> None:
+    """Free a task's place and return its message, unless that is settled; `max_receives` ends what always comes here."""
+    reject = Reject(repr(error), requeue=True)
+    try:
+        error_callback(ExceptionInfo((Reject, reject, error.__traceback__)))
+    except BaseException:
+        log.exception("the message of task %s could not be given back", task_id)
+        raise
+    finally:
+        log.error(
+            "task %s broke off with what no task should raise; its message goes back, unless it was settled before",
+            task_id,
+            exc_info=error,
+        )
 
 
 def _in_signal_handler() -> bool:
-    return bool(vars(log)["_in_sighandler"])  # Celery has no public way to ask
+    return bool(vars(celery_log)["_in_sighandler"])  # Celery has no public way to ask

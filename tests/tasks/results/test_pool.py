@@ -26,15 +26,15 @@ def pool() -> Iterator[TaskPool]:
     pool.stop()
 
 
-def run(pool: TaskPool, target: Any) -> tuple[str, Any]:
-    """Run `target` and return which callback was called, with what."""
+def run(pool: TaskPool, target: Any, **callbacks: Any) -> tuple[str, Any]:
+    """Run `target` and return which callback was called, with what; `callbacks` are called instead of it."""
     told: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-    pool.apply_async(
-        target,
-        callback=lambda value: told.put(("callback", value)),
-        error_callback=lambda error: told.put(("error_callback", error)),
-        accept_callback=lambda *_: None,
-    )
+    ours = {
+        "callback": lambda value: told.put(("callback", value)),
+        "error_callback": lambda error: told.put(("error_callback", error)),
+        "accept_callback": lambda *_: None,
+    }
+    pool.apply_async(target, **{**ours, **callbacks})
     outcome = told.get(timeout=DEADLINE_S)
     assert told.empty()
     return outcome
@@ -56,6 +56,52 @@ def test_what_is_raised_goes_to_the_error_callback(pool: TaskPool, error: Except
     assert name == "error_callback"
     assert isinstance(info, ExceptionInfo)
     assert info.exception.exc is error if hasattr(info.exception, "exc") else info.exception is error
+
+
+class Panic(BaseException):
+    """Such as pyo3 makes of a panic in Rust."""
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        pytest.param("target", Panic("broken"), id="a task panics"),
+        pytest.param("target", SystemExit(1), id="a task ends its thread"),
+        pytest.param("callback", ValueError("broken"), id="the request fails"),
+        pytest.param("callback", MemoryError(), id="the request ends the worker"),
+        pytest.param("accept_callback", NotImplementedError(), id="the task was to be terminated"),
+    ],
+)
+def test_the_message_of_what_breaks_off_goes_back(
+    where: str, error: BaseException, pool: TaskPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever raised it in the thread: the request is told to give its message back, and the log has the traceback."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    functions = {"target": lambda: 7, where: fail}
+    name, info = run(pool, functions.pop("target"), correlation_id="the-task", **functions)
+    assert name == "error_callback"
+    reject = getattr(info.exception, "exc", info.exception)
+    assert isinstance(reject, Reject)
+    assert reject.requeue
+    pool.executor.shutdown()
+    assert "task the-task broke off" in caplog.text
+    assert "in fail\n    raise error\n" in caplog.text
+
+
+def test_what_breaks_off_the_giving_back_is_logged(pool: TaskPool, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing more can be done then, and nobody else would say so; the pool runs on."""
+
+    def fail(*_: object) -> None:
+        raise ValueError("broken")
+
+    pool.apply_async(fail, callback=fail, error_callback=fail, accept_callback=fail, correlation_id="the-task")
+    assert run(pool, lambda: 7) == ("callback", 7)
+    pool.executor.shutdown()
+    assert "task the-task broke off" in caplog.text
+    assert "the message of task the-task could not be given back" in caplog.text
 
 
 def test_it_grows_and_shrinks(pool: TaskPool) -> None:

@@ -64,6 +64,18 @@ def kill_worker() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@app.task(shared=False)
+def exit_thread() -> None:
+    """Raise what is no `Exception`."""
+    raise SystemExit(1)
+
+
+@app.task(shared=False)
+def fill_memory() -> None:
+    """Raise what Celery takes for the end of the worker."""
+    raise MemoryError
+
+
 @app.task(shared=False, bind=True)
 def told(self: Task[..., Any]) -> dict[str, float]:
     """Return what the transport tells a task of its message."""

@@ -43,3 +43,20 @@ def test_a_task_that_kills_its_process_is_given_up(
     wait_until(lambda: broker.dead_letters() == 1, 30, "the dead letter")
     broker.wait_empty(30)
     assert worker.alive()
+
+
+@pytest.mark.parametrize(("task", "error"), [("exit_thread", "2 times"), ("fill_memory", "MemoryError")])
+def test_a_task_that_breaks_off_its_thread_is_given_up(
+    task: str, error: str, app: Any, broker: Broker, start_worker: Callable[..., Supervised]
+) -> None:
+    """More such tasks than threads: each is a dead letter after two runs, and the worker has its places left."""
+    worker = start_worker()
+    results = [app.send_task(f"{APP}.{task}") for _ in range(3)]
+    wait_until(lambda: broker.dead_letters() == 3, 30, f"three dead letters: {worker.log}")
+    for result in results:
+        assert error in repr(result.get(timeout=30, propagate=False))
+    broker.wait_empty(30)
+    assert [app.send_task(f"{APP}.add", (number, 1)).get(timeout=30) for number in range(3)] == [1, 2, 3]
+    inspect = app.control.inspect(timeout=30, limit=1)
+    assert [*inspect.active().values(), *inspect.reserved().values()] == [[], []]
+    assert worker.log.read_text().count("broke off with what no task should raise") == 6
