@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import states
 from celery.backends.base import KeyValueStoreBackend
-from celery.exceptions import Reject
+from celery.exceptions import BackendGetMetaError, Reject
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import EncodeError
 from kombu.utils.encoding import bytes_to_str, ensure_bytes
@@ -46,6 +46,14 @@ CHORDS_REFUSED = (
 )
 
 log = logging.getLogger(__name__)
+
+
+class ResultUnreadable(StoreUnavailable, BackendGetMetaError):
+    """S3 did not tell what is stored of a task.
+
+    Celery looks whether a redelivered task has succeeded. On the second of these errors it runs the task; any other
+    becomes the task's FAILURE.
+    """
 
 
 class S3ResultBackend(KeyValueStoreBackend):
@@ -134,6 +142,17 @@ class S3ResultBackend(KeyValueStoreBackend):
                 log.warning("the message goes back to the queue: %s", error)
                 raise Reject(error, requeue=True) from error
             raise
+
+    def get_task_meta(self, task_id: str, *, cache: bool = True) -> Any:  # type: ignore[override]  # Celery passes it by name
+        """Return what is stored of a task; PENDING if nothing is.
+
+        Raises:
+            ResultUnreadable: S3 failed.
+        """
+        try:
+            return super().get_task_meta(task_id, cache=cache)
+        except StoreUnavailable as error:
+            raise ResultUnreadable(str(error)) from error
 
     def fetch_many(self, task_ids: Iterable[str]) -> dict[str, dict[str, Any] | None]:
         """Read many tasks' results in parallel, one GET each; None for a task that has none.

@@ -19,6 +19,7 @@ app.conf.update(
     task_queues=(Queue(queue),),
     task_create_missing_queues=False,
     task_acks_late=True,
+    worker_deduplicate_successful_tasks=True,
     worker_pool="tasks.pool:TaskPool",
     worker_concurrency=2,
     worker_prefetch_multiplier=1,
