@@ -16,6 +16,7 @@ from celeryconfig import settings
 from tasks.app import app
 from tasks.names import CLASSIFY
 from tasks.objects import StoreUnavailable
+from tasks.retries import RetriedTask
 from tasks.store import image_store
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ RETRY_BACKOFF_MAX_S = 60
 
 @app.task(
     name=CLASSIFY,
+    base=RetriedTask,
     bind=True,
     autoretry_for=(StoreUnavailable,),
     retry_backoff=RETRY_BACKOFF_S,

@@ -8,6 +8,9 @@ from pathlib import Path
 from celery import Celery
 from kombu import Queue
 
+from tasks.objects import Bucket, StoreUnavailable
+from tasks.retries import RetriedTask
+
 queue = os.environ["OUTAGE_QUEUE"]
 
 app = Celery("outage")
@@ -40,3 +43,12 @@ def run() -> str:
     with Path(os.environ["OUTAGE_RUNS"]).open("a") as file:
         file.write(".")
     return "done"
+
+
+@app.task(name="fetch", base=RetriedTask, autoretry_for=(StoreUnavailable,), retry_backoff=1, retry_backoff_max=1)
+def fetch() -> str:
+    """Read an object from the S3 that a test can cut off."""
+    bucket = Bucket(
+        os.environ["OUTAGE_BUCKET"], region=os.environ["AWS_REGION"], endpoint_url=os.environ["OUTAGE_S3_URL"]
+    )
+    return "no photo" if bucket.get("photo") is None else "a photo"

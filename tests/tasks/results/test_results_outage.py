@@ -117,6 +117,30 @@ def test_a_message_that_comes_again_is_done_though_its_result_cannot_be_read(
     wait_until(lambda: messages(queue) == 0, 30, "an empty queue")
 
 
+def test_a_retry_that_cannot_be_sent_loses_nothing(
+    start_worker: Callable[[], Supervised],
+    client: Celery,
+    proxy: CountingProxy,
+    sqs_proxy: CountingProxy,
+    queue: tuple[SQSClient, str],
+) -> None:
+    """A task cannot read S3, and SQS is away as well: its message goes back, and is done when both are there again."""
+
+    def lose_both(call: Call) -> Answer | None:
+        if not call.path.endswith("/photo"):
+            return None  # so that a failure could be stored
+        sqs_proxy.hang_up = True
+        return Answer.s3_error(503, "SlowDown")
+
+    proxy.instead = lose_both
+    worker = start_worker()
+    result = client.send_task("fetch")
+    wait_until(lambda: "reject requeue=" in worker.log.read_text(), 60, f"the rejected message; see {worker.log}")
+    proxy.instead, sqs_proxy.hang_up = None, False
+    assert result.get(timeout=60) == "no photo"
+    wait_until(lambda: messages(queue) == 0, 30, "an empty queue")
+
+
 def name_of(queue: tuple[SQSClient, str]) -> str:
     """Return the queue's name."""
     return queue[1].rpartition("/")[2]
