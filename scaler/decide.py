@@ -164,7 +164,7 @@ class Launches:
 def _launches(missing: int, roster: Roster, history: History, limits: Limits, now_s: float) -> Launches:
     if missing == 0:
         return Launches(0)
-    if history.stopped:
+    if history.stopped and now_s < history.stopped_until_s:
         return Launches(0, history.stopped)
     if now_s < history.launch_not_before_s:
         wait_s = history.launch_not_before_s - now_s

@@ -22,6 +22,8 @@ NO_CAPACITY = frozenset(
         "InsufficientHostCapacity",
         "InsufficientInstanceCapacity",
         "InsufficientReservedInstanceCapacity",
+        # A fleet's word for a type that a zone does not offer: https://github.com/compiler-explorer/infra/issues/601
+        "InvalidFleetConfiguration",
         "SpotMaxPriceTooLow",
         "UnfulfillableCapacity",
         "Unsupported",
@@ -51,22 +53,22 @@ THROTTLED = frozenset(
         "TooManyRequestsException",
     }
 )
+# The role's next keys mend it, and they come by themselves.
+STALE_KEYS = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "UnrecognizedClientException"}
+)
 FORBIDDEN = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
         "AuthFailure",
         "Blocked",
-        "ExpiredToken",
-        "InvalidClientTokenId",
         "MissingParameter",
         "OptInRequired",
         "PendingVerification",
-        "RequestExpired",
         "SignatureDoesNotMatch",
         "UnauthorizedOperation",
         "UnknownParameter",
-        "UnrecognizedClientException",
         "ValidationError",
     }
 )
@@ -86,6 +88,7 @@ def meaning_of(code: str) -> Meaning:
         (NO_CAPACITY, Meaning.NO_CAPACITY),
         (QUOTA, Meaning.QUOTA),
         (THROTTLED, Meaning.THROTTLED),
+        (STALE_KEYS, Meaning.UNAVAILABLE),
         (FORBIDDEN, Meaning.FORBIDDEN),
     ):
         if code in codes:

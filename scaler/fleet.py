@@ -133,7 +133,8 @@ class Ec2Fleet:
         if (
             self._template.purchase != "spot-with-fallback"
             or not missing
-            or meanings - {Meaning.NO_CAPACITY, Meaning.QUOTA}
+            or outcome.forbidden
+            or meanings & {Meaning.THROTTLED, Meaning.UNAVAILABLE}
         ):
             return outcome
         rest = self._create(missing, token + FALLBACK, "on-demand", version)

@@ -23,6 +23,8 @@ BACKOFF_MOST_S = 900.0
 ALARM_FAILURES = 3
 # An account's limit is lifted by people, and instances of others that fill it come and go.
 QUOTA_RETRY_S = 900.0
+# A role is mended by people, and what EC2 forbids for the moment comes right by itself.
+FORBIDDEN_RETRY_S = 900.0
 # The tally of a worker that has ended no task.
 NOTHING = (0, 0.0)
 
@@ -115,11 +117,14 @@ def after_launch(history: History, outcome: LaunchOutcome, *, now_s: float, node
         nodes: non-terminated nodes before the launch.
         jitter: from 0 to 1, by chance.
     """
+    refusals = dict(outcome.refusals)
+    if outcome.forbidden:
+        why = f"EC2 forbids launches: {refusals[Meaning.FORBIDDEN]}"
+        return replace(history, stopped=why, stopped_until_s=now_s + FORBIDDEN_RETRY_S)
+    if outcome.launched or refusals.keys() & {Meaning.NO_CAPACITY, Meaning.QUOTA}:
+        history = replace(history, stopped="")
     if len(outcome.launched) >= outcome.asked:
         return history
-    refusals = dict(outcome.refusals)
-    if Meaning.FORBIDDEN in refusals:
-        return replace(history, stopped=f"EC2 forbids launches: {refusals[Meaning.FORBIDDEN]}")
     if Meaning.QUOTA in refusals:
         history = replace(history, lowered_cap=nodes + len(outcome.launched), lowered_cap_until_s=now_s + QUOTA_RETRY_S)
     if refusals.keys() == {Meaning.QUOTA}:
@@ -145,7 +150,7 @@ def alarms(history: History, now_s: float) -> tuple[str, ...]:
     """Return what a person should look at, a line each."""
     lines = []
     if history.stopped:
-        lines.append(f"{history.stopped}; mend it and restart the scaler")
+        lines.append(f"{history.stopped}; mend it: launches are tried again every {FORBIDDEN_RETRY_S / 60:.0f} min")
     if history.lowered_cap is not None and now_s < history.lowered_cap_until_s:
         lines.append(f"the account's limit allows {history.lowered_cap} nodes; ask AWS for more or lower MAX_NODES")
     if history.launch_failures >= ALARM_FAILURES:

@@ -187,7 +187,8 @@ class History:
         launch_not_before_s: no launch before then.
         lowered_cap: a cap below the operator's, found by hitting an account's limit; None if there is none.
         lowered_cap_until_s: when the account's limit is tried again.
-        stopped: why the scaler launches nothing any more until it is restarted; empty if it does.
+        stopped: why EC2 forbids launches, as far as is known; empty if it does not.
+        stopped_until_s: when a launch is tried all the same.
         versions: of the launch template.
     """
 
@@ -202,6 +203,7 @@ class History:
     lowered_cap: int | None = None
     lowered_cap_until_s: float = 0.0
     stopped: str = ""
+    stopped_until_s: float = 0.0
     versions: Versions = field(default_factory=Versions)
 
 
@@ -240,7 +242,7 @@ class Meaning(StrEnum):
     NO_CAPACITY = "no capacity"  # this type, here, now: another type or zone may do
     QUOTA = "quota"  # the account may have no more: the cap is lower than thought
     THROTTLED = "throttled"  # too many requests: later
-    UNAVAILABLE = "unavailable"  # EC2 does not answer, or fails: later
+    UNAVAILABLE = "unavailable"  # EC2 does not answer, or fails, or the keys have run out: later
     FORBIDDEN = "forbidden"  # the role or the request is wrong: only a person can mend it
 
 
@@ -251,3 +253,8 @@ class LaunchOutcome:
     asked: int
     launched: tuple[str, ...] = ()
     refusals: tuple[tuple[Meaning, str], ...] = ()
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether only a person can mend it: one type or subnet may be wrong while others are not."""
+        return not self.launched and {meaning for meaning, _ in self.refusals} == {Meaning.FORBIDDEN}

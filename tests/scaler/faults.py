@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from botocore.awsrequest import AWSResponse
 
+EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 EC2_ERROR = "<Response><Errors><Error><Code>{code}</Code><Message>{text}</Message></Error></Errors></Response>"
 
 
@@ -32,18 +33,35 @@ def ec2_answers_error(
     client: Any, operation: str, code: str, status: int = 400, times: int = 1000
 ) -> Iterator[list[str]]:
     """Let an operation of EC2 be refused a number of times; the list gets an entry for each."""
-    refused: list[str] = []
+    body = EC2_ERROR.format(code=escape(code), text=f"refused with {code}")
+    with _ec2_answers(client, operation, body, status, times) as refused:
+        yield refused
 
-    def refuse(request: Any, **_event: Any) -> AWSResponse | None:
-        if len(refused) >= times:
+
+@contextmanager
+def a_fleet_has_errors(client: Any, *codes: str) -> Iterator[list[str]]:
+    """Let one CreateFleet be accepted, and launch nothing: an error for each type, as an instant fleet has them."""
+    errors = "".join(
+        f"<item><errorCode>{escape(code)}</errorCode><errorMessage>no</errorMessage></item>" for code in codes
+    )
+    body = f'<CreateFleetResponse xmlns="{EC2_NAMESPACE}"><errorSet>{errors}</errorSet></CreateFleetResponse>'
+    with _ec2_answers(client, "CreateFleet", body, 200, times=1) as answered:
+        yield answered
+
+
+@contextmanager
+def _ec2_answers(client: Any, operation: str, body: str, status: int, times: int) -> Iterator[list[str]]:
+    answered: list[str] = []
+
+    def answer(request: Any, **_event: Any) -> AWSResponse | None:
+        if len(answered) >= times:
             return None
-        refused.append(str(request.body))
-        body = EC2_ERROR.format(code=escape(code), text=f"refused with {code}").encode()
-        return AWSResponse(request.url, status, {"content-type": "text/xml"}, _Body(body))
+        answered.append(str(request.body))
+        return AWSResponse(request.url, status, {"content-type": "text/xml"}, _Body(body.encode()))
 
     event = f"before-send.ec2.{operation}"
-    client.meta.events.register(event, refuse)
+    client.meta.events.register(event, answer)
     try:
-        yield refused
+        yield answered
     finally:
-        client.meta.events.unregister(event, refuse)
+        client.meta.events.unregister(event, answer)

@@ -79,7 +79,16 @@ def test_launches(seen: Sample, expected: dict[str, object]) -> None:
         ),
         pytest.param(History(lowered_cap=2, lowered_cap_until_s=NOW_S), 6, "launch 6", id="limit is tried again"),
         pytest.param(
-            History(stopped="EC2 forbids launches: x"), 0, "launch none: EC2 forbids launches: x", id="stopped"
+            History(stopped="EC2 forbids launches: x", stopped_until_s=NOW_S + 1),
+            0,
+            "launch none: EC2 forbids launches: x",
+            id="stopped",
+        ),
+        pytest.param(
+            History(stopped="EC2 forbids launches: x", stopped_until_s=NOW_S),
+            6,
+            "launch 6",
+            id="what was forbidden is tried again",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from local.emulators import Emulators
 from scaler.fleet import Ec2Fleet, FleetError, Purchase, Template
 from scaler.instances import LISTING_LAG_S, Instance, with_unlisted
 from scaler.state import Meaning, Phase
-from tests.scaler.faults import ec2_answers_error
+from tests.scaler.faults import a_fleet_has_errors, ec2_answers_error
 
 pytestmark = pytest.mark.stack
 
@@ -140,6 +140,26 @@ def test_without_spot_capacity_the_rest_is_bought_on_demand(ec2: Any, template: 
     assert (len(outcome.launched), outcome.refusals) == (2, ())
     assert {(i.spot, i.launch_token) for i in fleet.instances()} == {(False, "token")}
     fleet.terminate(outcome.launched)
+
+
+def test_a_type_that_a_zone_does_not_offer_keeps_nobody_from_buying_on_demand(ec2: Any, template: str) -> None:
+    """A fleet refuses each type and zone by itself: what is wrong with one of them says nothing of the others."""
+    fleet = fleet_of(ec2, template, "spot-with-fallback")
+    codes = ("InsufficientInstanceCapacity", "InvalidFleetConfiguration", "InvalidParameterValue")
+    with a_fleet_has_errors(ec2, *codes) as answered:
+        outcome = fleet.launch(2, "token")
+    assert len(answered) == 1
+    assert (len(outcome.launched), outcome.refusals) == (2, ())
+    fleet.terminate(outcome.launched)
+
+
+def test_what_is_forbidden_on_the_spot_market_is_not_bought_on_demand(ec2: Any, template: str) -> None:
+    """A request that only a person can mend is not made a second time."""
+    fleet = fleet_of(ec2, template, "spot-with-fallback")
+    with ec2_answers_error(ec2, "CreateFleet", "UnauthorizedOperation", 403) as refused:
+        outcome = fleet.launch(2, "token")
+    assert len(refused) == 1
+    assert outcome.forbidden
 
 
 def test_a_list_that_cannot_be_had_is_an_error(ec2: Any, template: str) -> None:

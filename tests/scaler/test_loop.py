@@ -17,6 +17,7 @@ from scaler.backlog import Backlogs
 from scaler.fleet import Ec2Fleet, Template
 from scaler.lease import Lease
 from scaler.loop import Loop, Tick
+from scaler.measure import FORBIDDEN_RETRY_S, alarms
 from scaler.memory import Memory, MemoryStore
 from scaler.observer import Observer
 from scaler.state import Limits
@@ -166,14 +167,17 @@ def test_a_launch_whose_answer_is_lost_is_not_repeated(world: World) -> None:
 
 
 def test_without_the_right_to_launch_it_says_so_and_stops_asking(world: World) -> None:
-    """UnauthorizedOperation is for a person to mend; a restarted scaler tries again."""
+    """UnauthorizedOperation is for a person to mend; it is tried again after 15 min, or by a restarted scaler."""
     world.send(8)
     scaler = world.scaler()
     with ec2_answers_error(world.ec2, "CreateFleet", "UnauthorizedOperation", 403) as refused:
         world.tick(scaler)
         later = [world.tick(scaler, BACKOFF_S) for _ in range(3)]
-    assert len(refused) == 1
-    assert all("EC2 forbids launches" in tick.decision.reason for tick in later)
+        assert len(refused) == 1
+        assert all("EC2 forbids launches" in tick.decision.reason for tick in later)
+        again = world.tick(scaler, FORBIDDEN_RETRY_S)
+        assert len(refused) == 2
+        assert alarms(again.history, world.now_s)
     world.tick(world.scaler())
     assert world.instances() == 2
 

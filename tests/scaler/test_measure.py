@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from scaler.measure import BACKOFF_MOST_S, QUOTA_RETRY_S, after_launch, alarms, backed_off, boot_s, learn, measured
+from scaler.measure import (
+    BACKOFF_MOST_S,
+    FORBIDDEN_RETRY_S,
+    QUOTA_RETRY_S,
+    after_launch,
+    alarms,
+    backed_off,
+    boot_s,
+    learn,
+    measured,
+)
 from scaler.state import History, LaunchOutcome, Limits, Meaning, Node, Phase, Sample
 from tests.scaler.fleets import NOW_S, booting, ready, report, sample
 
@@ -124,9 +134,19 @@ def outcome(*meanings: Meaning, launched: int = 0) -> LaunchOutcome:
             id="account's limit",
         ),
         pytest.param(
-            outcome(Meaning.NO_CAPACITY, Meaning.FORBIDDEN),
-            {"stopped": "EC2 forbids launches: forbidden!"},
+            outcome(Meaning.FORBIDDEN),
+            {"stopped": "EC2 forbids launches: forbidden!", "stopped_until_s": NOW_S + FORBIDDEN_RETRY_S},
             id="forbidden",
+        ),
+        pytest.param(
+            outcome(Meaning.NO_CAPACITY, Meaning.FORBIDDEN),
+            {"launch_failures": 3, "launch_not_before_s": NOW_S + 60},
+            id="one of the types is forbidden",
+        ),
+        pytest.param(
+            outcome(Meaning.FORBIDDEN, launched=1),
+            {"launch_failures": 1, "launch_not_before_s": NOW_S + 15},
+            id="a part came, the rest is forbidden",
         ),
     ],
 )
@@ -135,6 +155,24 @@ def test_what_comes_of_a_launch(result: LaunchOutcome, changes: dict[str, float]
     before = History(launch_failures=2)
     expected = replace(before, **changes)  # type: ignore[arg-type] # fields by name
     assert after_launch(before, result, now_s=NOW_S, nodes=5, jitter=1.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("result", "stopped"),
+    [
+        pytest.param(outcome(launched=3), "", id="all came"),
+        pytest.param(outcome(Meaning.NO_CAPACITY, launched=1), "", id="a part came"),
+        pytest.param(outcome(Meaning.NO_CAPACITY), "", id="allowed, and no capacity"),
+        pytest.param(outcome(Meaning.QUOTA), "", id="allowed, up to the account's limit"),
+        pytest.param(outcome(Meaning.UNAVAILABLE), "no", id="no answer"),
+        pytest.param(outcome(Meaning.THROTTLED), "no", id="throttled"),
+        pytest.param(outcome(), "no", id="no reason given"),
+    ],
+)
+def test_launches_are_forbidden_until_ec2_has_shown_otherwise(result: LaunchOutcome, stopped: str) -> None:
+    """The alarm stays while it is not known whether it was mended."""
+    history = after_launch(History(stopped="no"), result, now_s=NOW_S, nodes=5, jitter=1.0)
+    assert history.stopped == stopped
 
 
 def test_backing_off_doubles_to_a_bound() -> None:
@@ -152,7 +190,10 @@ def test_backing_off_doubles_to_a_bound() -> None:
     [
         pytest.param(History(launch_failures=2), [], id="a passing failure"),
         pytest.param(History(launch_failures=3), ["3 launches in a row failed"], id="failures in a row"),
-        pytest.param(History(stopped="no"), ["no; mend it"], id="stopped"),
+        pytest.param(History(stopped="no", stopped_until_s=NOW_S + 1), ["no; mend it"], id="stopped"),
+        pytest.param(
+            History(stopped="no", stopped_until_s=NOW_S), ["no; mend it"], id="stopped, and to be tried again"
+        ),
         pytest.param(History(lowered_cap=4, lowered_cap_until_s=NOW_S + 1), ["limit allows 4 nodes"], id="limit"),
         pytest.param(History(lowered_cap=4, lowered_cap_until_s=NOW_S), [], id="limit is over"),
     ],

@@ -22,6 +22,7 @@ HISTORIES = st.builds(
     launch_failures=st.integers(0, 100),
     lowered_cap=st.none() | st.integers(0, 100),
     stopped=st.text(),
+    stopped_until_s=FLOATS,
 )
 MEMORIES = st.builds(
     Memory,

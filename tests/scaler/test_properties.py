@@ -68,6 +68,7 @@ HISTORIES = st.builds(
     lowered_cap=st.none() | st.integers(0, 12),
     lowered_cap_until_s=st.floats(NOW_S - 99, NOW_S + 99),
     stopped=st.sampled_from(["", "EC2 forbids launches"]),
+    stopped_until_s=st.floats(NOW_S - 99, NOW_S + 99),
     versions=st.builds(
         Versions,
         wanted=st.just("2"),
