@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from kombu.exceptions import OperationalError
 
+from scaler.heard import Heard, node_of
 from scaler.state import WorkerReport
 from tasks.names import NODE_DRAIN, NODE_REPORT
 
@@ -62,16 +63,14 @@ class Workers:
         self._app = app
         self._queue = queue
         self._timeout_s = timeout_s
-        self._names: dict[str, set[str]] = defaultdict(set)
-        # Workers that answer and are on none of the nodes asked for; not known before the first answers.
-        self._others: int | None = None
+        self._heard = Heard()
 
     def reports(self, nodes: Iterable[str]) -> dict[str, WorkerReport]:
         """Return the reports of the nodes that answer, by instance id.
 
         Args:
-            nodes: the instance ids that may answer; once as many workers have answered as there should be, it waits no
-                longer.
+            nodes: the instance ids that may answer; once as many workers have answered as the nodes say they have, it
+                waits no longer.
 
         Raises:
             ControlError: they could not be asked, or an answer is not one.
@@ -79,16 +78,12 @@ class Workers:
         wanted = set(nodes)
         if not wanted:
             return {}
-        known = sum(len(self._names[node]) or 1 for node in wanted)
-        answers = self._ask(NODE_REPORT, limit=None if self._others is None else known + self._others)
-        self._others = sum(name.rpartition("@")[2] not in wanted for name in answers)
+        answers = self._ask(NODE_REPORT, limit=self._heard.limit(wanted))
+        self._heard = self._heard.after(answers, wanted)
         by_node: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for name, answer in answers.items():
-            node = name.rpartition("@")[2]
-            if node in wanted:
-                self._names[node].add(name)
+            if (node := node_of(name)) in wanted:
                 by_node[node].append(answer)
-        self._names = defaultdict(set, {node: names for node, names in self._names.items() if node in wanted})
         return {node: report for node, node_answers in by_node.items() if (report := self._report(node, node_answers))}
 
     def answering(self, nodes: Iterable[str]) -> set[str]:
@@ -99,7 +94,7 @@ class Workers:
         """
         by_node: dict[str, list[Mapping[str, Any]]] = {node: [] for node in nodes}
         for name, answer in self._ask(NODE_REPORT, limit=None).items():
-            if (node := name.rpartition("@")[2]) in by_node:
+            if (node := node_of(name)) in by_node:
                 by_node[node].append(answer)
         return {node for node, answers in by_node.items() if answers and self._report(node, answers) is not None}
 
@@ -141,7 +136,7 @@ class Workers:
         return {name: answer for reply in replies or () for name, answer in reply.items()}
 
     def _tell(self, command: str, nodes: Sequence[str], arguments: Mapping[str, object]) -> None:
-        names = sorted(name for node in nodes for name in self._names.get(node, ()))
+        names = sorted(name for node in nodes for name in self._heard.names.get(node, ()))
         if not names:
             return
         try:

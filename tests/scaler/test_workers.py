@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 
 import pytest
 
@@ -14,8 +16,9 @@ from tasks.sqs.control_plane import close_planes
 from tests.client import Client
 from tests.tasks.sqs.control_app import make_app
 
-NODE, OTHER = "i-00000000000000001", "i-00000000000000002"
+NODE, OTHER, PAIR = "i-00000000000000001", "i-00000000000000002", "i-00000000000000003"
 DEADLINE_S = 20.0
+TIMEOUT_S = 2.0
 IDLE: Mapping[str, object] = {
     "slots": 8,
     "active": 0,
@@ -59,7 +62,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def workers(stack: Stack) -> Iterator[Workers]:
     """The scaler's view of the workers."""
     app = make_app(stack.settings.deployment, stack.services.emulators.aws_url)
-    yield Workers(app, stack.settings.queue, timeout_s=2)
+    yield Workers(app, stack.settings.queue, timeout_s=TIMEOUT_S)
     app.close()
     close_planes()
 
@@ -88,6 +91,21 @@ def test_a_last_question_waits_for_the_nodes_asked(workers: Workers) -> None:
     """Who is asked before it is replaced is not passed over because another answers first."""
     assert workers.answering([OTHER]) == set()
     assert workers.answering([NODE, OTHER]) == {NODE}
+
+
+@pytest.mark.stack
+def test_every_worker_of_every_node_is_waited_for_and_no_longer(stack: Stack, workers: Workers) -> None:
+    """A node of two workers that joins has its report at once, costs no other node its own, and slows no later tick."""
+    assert set(workers.reports([NODE])) == {NODE}
+    with ExitStack() as pair:
+        for name in ("w1", "w2"):
+            worker = stack.start_worker(f"{name}@{PAIR}", {"WORKER_PROCESSES": "2"})
+            pair.callback(worker.stop)
+        reports = workers.reports([NODE, PAIR])
+        assert (set(reports), reports[PAIR].slots) == ({NODE, PAIR}, 2 * stack.settings.worker_threads)
+        begin_s = time.monotonic()
+        assert all(set(workers.reports([NODE, PAIR])) == {NODE, PAIR} for _ in range(3))
+        assert time.monotonic() - begin_s < TIMEOUT_S
 
 
 @pytest.mark.stack
