@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from scaler.memory import Memory
-from scaler.state import LaunchOutcome, Phase, WorkerReport
+from scaler.state import LaunchOutcome, Phase
 
 if TYPE_CHECKING:
     from scaler.fleet import Fleet
     from scaler.instances import Instance
-    from scaler.workers import Workers
+    from scaler.workers import Reports, Workers
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class DryRunWorkers:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
-    def reports(self, nodes: Iterable[str]) -> dict[str, WorkerReport]:
+    def reports(self, nodes: Iterable[str]) -> Reports:
         """Return the reports of the nodes that answer."""
         return self._workers.reports(nodes)
 

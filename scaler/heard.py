@@ -36,14 +36,14 @@ class Heard:
         elsewhere = sum(node_of(name) not in nodes for name in self.latest)
         return elsewhere + sum(max(self.workers[node], len(self.names[node])) for node in nodes)
 
-    def after(self, answers: Mapping[str, Mapping[str, Any]], nodes: Collection[str]) -> Heard:
+    def after(self, answers: Mapping[str, Any], nodes: Collection[str]) -> Heard:
         """Return what is known after answers, by the workers' names; nodes that are not asked any more are forgotten."""
         names = {node: self.names[node] for node in nodes if node in self.names}
         workers = {node: self.workers[node] for node in nodes if node in self.workers}
         for name, answer in answers.items():
             if (node := node_of(name)) in nodes:
                 names[node] = names.get(node, frozenset()) | {name}
-                if isinstance(said := answer.get("workers"), int):
+                if isinstance(answer, Mapping) and isinstance(said := answer.get("workers"), int):
                     workers[node] = max(said, workers.get(node, 0))
         return Heard(names, workers, frozenset(answers))
 

@@ -72,7 +72,7 @@ class Observer:
         try:
             instances, unlisted = with_unlisted(self._fleet.instances(), launched, now_s)
             left = tuple(node for node in self._seen if node not in {instance.id for instance in instances})
-            nodes = self._nodes(instances, now_s)
+            nodes = self._nodes(instances, now_s, failures)
         except (FleetError, ControlError) as error:
             failures.append(str(error))
         return Observation(Sample(now_s, backlog, nodes, tuple(failures)), instances, unlisted, left)
@@ -85,9 +85,11 @@ class Observer:
             return None
         return self._believed.backlog
 
-    def _nodes(self, instances: tuple[Instance, ...], now_s: float) -> tuple[Node, ...]:
+    def _nodes(self, instances: tuple[Instance, ...], now_s: float, failures: list[str]) -> tuple[Node, ...]:
         running = [instance.id for instance in instances if instance.state not in STOPPING_STATES]
-        reports = self._workers.reports(running)
+        said = self._workers.reports(running)
+        reports = said.by_node
+        failures += said.failures
         unwatched_s = 0.0 if self._asked_s is None else now_s - self._asked_s
         if abs(unwatched_s) > SILENT_AFTER_S:  # an outage, a pause or a clock that was set: nobody was silent in it
             self._seen = {node: past.later(unwatched_s) for node, past in self._seen.items()}

@@ -110,7 +110,7 @@ class Sample:
         now_s: when it was taken.
         backlog: the queue.
         nodes: every non-terminated instance, those included that were launched and are not listed by EC2 yet.
-        failures: one line for each read that failed.
+        failures: one line for each read that failed, and each report that could not be understood.
     """
 
     now_s: float

@@ -5,8 +5,11 @@ A worker's node name is ``<name>@<instance id>``; a node may run several workers
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +21,9 @@ from tasks.names import NODE_DRAIN, NODE_REPORT
 
 if TYPE_CHECKING:
     from celery import Celery
+
+
+log = logging.getLogger(__name__)
 
 
 class ControlError(Exception):
@@ -35,6 +41,8 @@ def added_up(answers: Sequence[Mapping[str, Any]]) -> WorkerReport | None:
 
     Raises:
         KeyError: an answer lacks a field.
+        TypeError: a field is of another type.
+        ValueError: a field makes no sense.
     """
     if len(answers) < max(int(answer["workers"]) for answer in answers):
         return None
@@ -48,6 +56,37 @@ def added_up(answers: Sequence[Mapping[str, Any]]) -> WorkerReport | None:
         tasks=sum(int(answer["tasks"]) for answer in answers),
         task_s=sum(float(answer["task_s"]) for answer in answers),
     )
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What nodes say of themselves.
+
+    Attributes:
+        by_node: the reports, by instance id; a node that does not answer, or not readably, has none.
+        failures: one line for each node whose report cannot be read.
+    """
+
+    by_node: Mapping[str, WorkerReport]
+    failures: tuple[str, ...] = ()
+
+
+def reports_of(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> Reports:
+    """Return the reports of nodes whose workers have answered.
+
+    An answer that cannot be read says as little as none, and of no other node anything.
+    """
+    reports: dict[str, WorkerReport] = {}
+    failures = []
+    for node, node_answers in answers.items():
+        try:
+            report = added_up(node_answers)
+        except (KeyError, TypeError, ValueError):
+            failures.append(f"node {node} sent a report that cannot be read: {node_answers!r}")
+            continue
+        if report is not None:
+            reports[node] = report
+    return Reports(MappingProxyType(reports), tuple(failures))
 
 
 class Workers:
@@ -65,38 +104,33 @@ class Workers:
         self._timeout_s = timeout_s
         self._heard = Heard()
 
-    def reports(self, nodes: Iterable[str]) -> dict[str, WorkerReport]:
-        """Return the reports of the nodes that answer, by instance id.
+    def reports(self, nodes: Iterable[str]) -> Reports:
+        """Return the reports of the nodes that answer.
 
         Args:
             nodes: the instance ids that may answer; once as many workers have answered as the nodes say they have, it
                 waits no longer.
 
         Raises:
-            ControlError: they could not be asked, or an answer is not one.
+            ControlError: they could not be asked.
         """
         wanted = set(nodes)
         if not wanted:
-            return {}
+            return Reports({})
         answers = self._ask(NODE_REPORT, limit=self._heard.limit(wanted))
         self._heard = self._heard.after(answers, wanted)
-        by_node: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-        for name, answer in answers.items():
-            if (node := node_of(name)) in wanted:
-                by_node[node].append(answer)
-        return {node: report for node, node_answers in by_node.items() if (report := self._report(node, node_answers))}
+        return reports_of(_by_node(answers, wanted))
 
     def answering(self, nodes: Iterable[str]) -> set[str]:
-        """Return those of the nodes that answer, whoever else does: asked for the whole time, and noting nothing.
+        """Return those of the nodes that report, whoever else does: asked for the whole time, and noting nothing.
 
         Raises:
-            ControlError: they could not be asked, or an answer is not one.
+            ControlError: they could not be asked.
         """
-        by_node: dict[str, list[Mapping[str, Any]]] = {node: [] for node in nodes}
-        for name, answer in self._ask(NODE_REPORT, limit=None).items():
-            if (node := node_of(name)) in by_node:
-                by_node[node].append(answer)
-        return {node for node, answers in by_node.items() if answers and self._report(node, answers) is not None}
+        reports = reports_of(_by_node(self._ask(NODE_REPORT, limit=None), set(nodes)))
+        for failure in reports.failures:
+            log.warning("%s", failure)
+        return set(reports.by_node)
 
     def drain(self, nodes: Sequence[str]) -> None:
         """Tell nodes to take no more tasks.
@@ -122,12 +156,6 @@ class Workers:
         """
         self._tell("shutdown", nodes, {})
 
-    def _report(self, node: str, answers: Sequence[Mapping[str, Any]]) -> WorkerReport | None:
-        try:
-            return added_up(answers)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ControlError(f"node {node} sent a report that cannot be read: {answers!r}") from error
-
     def _ask(self, command: str, limit: int | None) -> dict[str, Mapping[str, Any]]:
         try:
             replies = self._app.control.broadcast(command, reply=True, timeout=self._timeout_s, limit=limit)
@@ -143,3 +171,11 @@ class Workers:
             self._app.control.broadcast(command, arguments=dict(arguments), destination=names)
         except (OperationalError, BotoCoreError, ClientError, OSError) as error:
             raise ControlError(f"{command} could not be sent to {', '.join(nodes)}: {error}") from error
+
+
+def _by_node(answers: Mapping[str, Mapping[str, Any]], nodes: Collection[str]) -> dict[str, list[Mapping[str, Any]]]:
+    by_node: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for name, answer in answers.items():
+        if (node := node_of(name)) in nodes:
+            by_node[node].append(answer)
+    return by_node

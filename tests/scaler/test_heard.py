@@ -41,6 +41,7 @@ PART = {"w0@a": {"workers": 4}}
         pytest.param(heard(answers(a=2, elsewhere=1)), "a", 3, id="a worker on no node"),
         pytest.param(heard({"w0@a": {"workers": 1}, "w1@a": {"workers": 1}}), "a", 2, id="more than it says"),
         pytest.param(heard({"w0@a": {"error": 1}}), "a", None, id="an answer that does not say"),
+        pytest.param(Heard().after({"w0@a": None}, {"a"}), "a", None, id="an answer that is none"),
         pytest.param(heard(answers(a=2), {"w0@a": {"error": 1}}), "a", 2, id="it has said so before"),
     ],
 )

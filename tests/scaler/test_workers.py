@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import pytest
 
-from local.processes import wait_until
+from local.processes import Command, wait_until
 from local.stack import Stack, running_stack
 from scaler.state import WorkerReport
-from scaler.workers import ControlError, Workers, added_up
+from scaler.workers import ControlError, Workers, added_up, reports_of
 from tasks.sqs.control_plane import close_planes
 from tests.client import Client
 from tests.tasks.sqs.control_app import make_app
@@ -49,6 +50,30 @@ def test_the_workers_of_a_node_are_added_up(answers: list[Mapping[str, object]],
     assert added_up(answers) == expected
 
 
+FAILED: Mapping[str, object] = {"error": "KeyError('slots')"}
+ALONE = {**IDLE, "workers": 1}
+
+
+@pytest.mark.parametrize(
+    ("answers", "reporting", "failing"),
+    [
+        pytest.param({NODE: [ALONE], OTHER: [ALONE]}, {NODE, OTHER}, [], id="all can be read"),
+        pytest.param({NODE: [ALONE], OTHER: [FAILED]}, {NODE}, [OTHER], id="one has failed to report"),
+        pytest.param({NODE: [ALONE], OTHER: [{**ALONE, "idle_s": None}]}, {NODE}, [OTHER], id="a field is empty"),
+        pytest.param({NODE: [ALONE], OTHER: [{**ALONE, "tasks": "few"}]}, {NODE}, [OTHER], id="a field is no number"),
+        pytest.param({NODE: [IDLE, FAILED]}, set(), [NODE], id="one of two workers has failed to"),
+        pytest.param({NODE: [FAILED], OTHER: [FAILED]}, set(), [NODE, OTHER], id="none can be read"),
+    ],
+)
+def test_a_report_that_cannot_be_read_is_none(
+    answers: Mapping[str, Sequence[Mapping[str, object]]], reporting: set[str], failing: list[str]
+) -> None:
+    """Its node has no report, which is told in a line; every other node has its own."""
+    reports = reports_of(answers)
+    assert set(reports.by_node) == reporting
+    assert [failure.split()[1] for failure in reports.failures] == failing
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A web app and a worker on a node."""
@@ -72,8 +97,8 @@ def test_a_report_tells_what_was_done(stack: Stack, workers: Workers, photos: Ma
     """After some photos the node is idle, says for how long, and what its tasks took."""
     client = Client(stack.services.web_url)
     client.wait(client.upload(dict(list(photos.items())[:4])))
-    wait_until(lambda: workers.reports([NODE])[NODE].idle, DEADLINE_S, "the node to be idle")
-    report = workers.reports([NODE])[NODE]
+    wait_until(lambda: workers.reports([NODE]).by_node[NODE].idle, DEADLINE_S, "the node to be idle")
+    report = workers.reports([NODE]).by_node[NODE]
     assert report.slots == stack.settings.worker_threads
     assert report.tasks >= 4
     assert report.task_s > 0
@@ -83,7 +108,7 @@ def test_a_report_tells_what_was_done(stack: Stack, workers: Workers, photos: Ma
 @pytest.mark.stack
 def test_a_node_without_workers_has_no_report(workers: Workers) -> None:
     """Who does not answer is missing from the answer, and those who do are there."""
-    assert set(workers.reports([NODE, OTHER])) == {NODE}
+    assert set(workers.reports([NODE, OTHER]).by_node) == {NODE}
 
 
 @pytest.mark.stack
@@ -96,16 +121,33 @@ def test_a_last_question_waits_for_the_nodes_asked(workers: Workers) -> None:
 @pytest.mark.stack
 def test_every_worker_of_every_node_is_waited_for_and_no_longer(stack: Stack, workers: Workers) -> None:
     """A node of two workers that joins has its report at once, costs no other node its own, and slows no later tick."""
-    assert set(workers.reports([NODE])) == {NODE}
+    assert set(workers.reports([NODE]).by_node) == {NODE}
     with ExitStack() as pair:
         for name in ("w1", "w2"):
             worker = stack.start_worker(f"{name}@{PAIR}", {"WORKER_PROCESSES": "2"})
             pair.callback(worker.stop)
-        reports = workers.reports([NODE, PAIR])
+        reports = workers.reports([NODE, PAIR]).by_node
         assert (set(reports), reports[PAIR].slots) == ({NODE, PAIR}, 2 * stack.settings.worker_threads)
         begin_s = time.monotonic()
-        assert all(set(workers.reports([NODE, PAIR])) == {NODE, PAIR} for _ in range(3))
+        assert all(set(workers.reports([NODE, PAIR]).by_node) == {NODE, PAIR} for _ in range(3))
         assert time.monotonic() - begin_s < TIMEOUT_S
+
+
+@pytest.mark.stack
+def test_a_worker_that_cannot_report_holds_nobody_else(stack: Stack, workers: Workers) -> None:
+    """One that does not know the command, or fails at it, has no report, which is told; the others have theirs."""
+    empty = stack.settings.dead_letter_queue
+    worker = ("-m", "celery", "-A", "tests.tasks.sqs.control_app", "worker", "-P", "threads", "-c", "1", "-Q", empty)
+    environ = {"TEST_PREFIX": stack.settings.deployment, "TEST_AWS_URL": stack.services.emulators.aws_url}
+    stranger = stack.start(Command("stranger", (sys.executable, *worker, "-n", f"w1@{OTHER}"), environ))
+    try:
+        wait_until(lambda: bool(workers.reports([NODE, OTHER]).failures), DEADLINE_S, "an answer from the stranger")
+        reports = workers.reports([NODE, OTHER])
+        assert set(reports.by_node) == {NODE}
+        assert all(OTHER in failure for failure in reports.failures)
+        assert workers.answering([NODE, OTHER]) == {NODE}
+    finally:
+        stranger.stop()
 
 
 @pytest.mark.stack
@@ -114,10 +156,10 @@ def test_a_drain_is_taken_back(stack: Stack, workers: Workers, photos: Mapping[s
     client = Client(stack.services.web_url)
     workers.reports([NODE])
     workers.drain([NODE])
-    wait_until(lambda: not workers.reports([NODE])[NODE].consuming, DEADLINE_S, "the drain")
+    wait_until(lambda: not workers.reports([NODE]).by_node[NODE].consuming, DEADLINE_S, "the drain")
     ids = client.upload(dict(list(photos.items())[:1]))
     workers.revert([NODE])
-    wait_until(lambda: workers.reports([NODE])[NODE].consuming, DEADLINE_S, "the revert")
+    wait_until(lambda: workers.reports([NODE]).by_node[NODE].consuming, DEADLINE_S, "the revert")
     assert client.wait(ids)[0]["state"] == "SUCCESS"
 
 
