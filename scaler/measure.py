@@ -1,4 +1,4 @@
-"""Learns from what happened: seconds of a task, seconds of a boot, when launching is worth another try.
+"""Learns from what happened: seconds of a task and of a boot, a node's slots, when launching is worth another try.
 
 Pure: a history and news make the next history. Chance comes in as a number.
 """
@@ -31,12 +31,17 @@ NOTHING = (0, 0.0)
 
 def measured(history: History, sample: Sample, limits: Limits) -> Measured:
     """Return what the policy needs, from the operator's first guesses as long as nothing was measured."""
-    slots = [node.report.slots for node in sample.nodes or () if node.report is not None]
+    slots = _slots(sample) or history.slots
     return Measured(
         task_s=limits.initial_task_s if history.task_s is None else history.task_s,
         boot_s=boot_s(history, limits),
-        slots=max(1, round(statistics.fmean(slots))) if slots else limits.node_slots,
+        slots=limits.node_slots if slots is None else slots,
     )
+
+
+def _slots(sample: Sample) -> int | None:
+    slots = [node.report.slots for node in sample.nodes or () if node.report is not None]
+    return max(1, round(statistics.fmean(slots))) if slots else None
 
 
 def boot_s(history: History, limits: Limits) -> float:
@@ -52,7 +57,7 @@ def boot_s(history: History, limits: Limits) -> float:
 
 
 def learn(history: History, sample: Sample, previous: Sample | None = None) -> History:
-    """Return the history with what a sample tells of tasks and boots.
+    """Return the history with what a sample tells of tasks, boots and slots.
 
     Args:
         history: what is known.
@@ -63,7 +68,7 @@ def learn(history: History, sample: Sample, previous: Sample | None = None) -> H
     if sample.nodes is None:
         return history
     news = joined(sample, previous)
-    history = _learn_tasks(history, sample.nodes)
+    history = replace(_learn_tasks(history, sample.nodes), slots=_slots(sample) or history.slots)
     # Failures that come while launches are held off tell nothing new.
     if lost_in_boot(sample, previous) and sample.now_s >= history.launch_not_before_s:
         history = backed_off(history, sample.now_s, jitter=1.0)

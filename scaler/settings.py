@@ -141,7 +141,7 @@ class ScalerSettings(EnvironmentSettings):
         return self
 
     def limits(self, *, node_slots: int) -> Limits:
-        """Return what decisions need; `node_slots` are the tasks that a node runs at a time, until one has said."""
+        """Return what decisions need; `node_slots` are the tasks that a node runs at a time, until the first has said."""
         return Limits(
             policy=self.policy,
             min_nodes=self.min_nodes,

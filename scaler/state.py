@@ -180,6 +180,7 @@ class History:
         candidates: nodes that may be drained, and since when each has been idle and surplus.
         surplus_ticks: ticks in a row with more nodes than desired.
         surplus_since_s: when the first of those was; None if the last tick had no such nodes.
+        slots: tasks that a node runs at a time, of the latest nodes that reported; None before the first.
         task_s: mean seconds of one task, exponentially weighted; None before the first.
         tallies: each worker's (tasks, task_s) at its last report, to tell what is new.
         boots_s: seconds from launch to first report of the latest nodes, newest last.
@@ -195,6 +196,7 @@ class History:
     candidates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     surplus_ticks: int = 0
     surplus_since_s: float | None = None
+    slots: int | None = None
     task_s: float | None = None
     tallies: Mapping[str, tuple[int, float]] = field(default_factory=lambda: MappingProxyType({}))
     boots_s: tuple[float, ...] = ()

@@ -103,6 +103,16 @@ def test_first_guesses_stand_until_there_are_measurements() -> None:
     assert (known.task_s, known.boot_s, known.slots) == (5, 60, 8)
 
 
+def test_the_slots_of_nodes_outlive_them() -> None:
+    """When no node is there, what the latest ones said counts, and not the guess; a boot that ends tells anew."""
+    limits = Limits(node_slots=4)
+    seen = learn(History(), sample(ready("a"), ready("b", replace(report(), slots=16))))
+    gone = learn(seen, sample(booting("c")))
+    assert (seen.slots, measured(gone, sample(booting("c")), limits).slots) == (12, 12)
+    assert measured(gone, sample(ready("c")), limits).slots == 8
+    assert learn(gone, Sample(NOW_S, None, None)).slots == 12
+
+
 def outcome(*meanings: Meaning, launched: int = 0) -> LaunchOutcome:
     """What came of asking for three nodes."""
     return LaunchOutcome(3, tuple(f"i-{n}" for n in range(launched)), tuple((what, f"{what}!") for what in meanings))

@@ -16,6 +16,7 @@ HISTORIES = st.builds(
     History,
     candidates=st.dictionaries(IDS, FLOATS),
     surplus_ticks=st.integers(0, 1000),
+    slots=st.none() | st.integers(1, 1000),
     task_s=st.none() | FLOATS,
     tallies=st.dictionaries(IDS, st.tuples(st.integers(0, 10**9), FLOATS)),
     boots_s=st.lists(FLOATS, max_size=20).map(tuple),
@@ -36,6 +37,19 @@ MEMORIES = st.builds(
 def test_it_is_read_as_it_was_written(memory: Memory) -> None:
     """Nothing is lost on the way."""
     assert from_json(to_json(memory)) == memory
+
+
+@pytest.mark.parametrize(
+    "learned",
+    [
+        pytest.param(b'{"task_s": 2.0}', id="of before there were slots"),
+        pytest.param(b'{"task_s": 2.0, "of_a_later_release": 3}', id="of a release that was rolled back"),
+    ],
+)
+def test_another_releases_memory_is_read(learned: bytes) -> None:
+    """What it does not tell is not known, and what is not understood is left out."""
+    history = from_json(b'{"version": 1, "history": ' + learned + b"}").history
+    assert history == History(slots=None, task_s=2.0)
 
 
 @pytest.mark.stack

@@ -61,6 +61,7 @@ HISTORIES = st.builds(
     candidates=st.dictionaries(st.sampled_from([f"i-{number}" for number in range(12)]), st.floats(NOW_S - 99, NOW_S)),
     surplus_ticks=st.integers(0, 9),
     surplus_since_s=st.none() | st.floats(NOW_S - 999, NOW_S),
+    slots=st.none() | st.integers(1, 64),
     task_s=st.none() | st.floats(0.01, 500),
     boots_s=st.lists(st.floats(1, 400), max_size=5).map(tuple),
     launch_failures=st.integers(0, 9),
