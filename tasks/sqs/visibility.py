@@ -65,7 +65,7 @@ class VisibilityHeartbeat:
             pause_s = beat_s if self._beat() else beat_s / RETRIES_PER_BEAT
 
     def _beat(self) -> bool:
-        """Extend all messages; tell whether SQS answered."""
+        """Extend all messages; tell whether SQS did so, but for those that it will not extend at all."""
         held = [lease for lease in self._custody.unfinished() if not lease.lost]
         leases = sorted(held, key=attrgetter("queue_url"))
         answered = True
@@ -93,9 +93,14 @@ class VisibilityHeartbeat:
         except (BotoCoreError, ClientError) as error:
             log.warning("%d messages not kept invisible, trying again soon: %s", len(entries), error)
             return False
-        for failure in answer.get("Failed", []):
-            self._lose(asked[int(failure["Id"])][0], f"{failure['Code']} {failure.get('Message', '')}")
-        return True
+        failed = answer.get("Failed", [])
+        for failure in failed:
+            lease, why = asked[int(failure["Id"])][0], f"{failure['Code']} {failure.get('Message', '')}"
+            if failure["SenderFault"]:
+                self._lose(lease, why)
+            else:
+                log.warning("message %s not kept invisible, trying again soon: %s", lease.message_id, why)
+        return all(failure["SenderFault"] for failure in failed)
 
     def _lose(self, asked: Lease, why: str) -> None:
         lease = self._custody.get(asked.tag)

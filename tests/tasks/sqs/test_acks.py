@@ -99,6 +99,18 @@ def refusing(*numbers: str, action: str, code: str = "InternalError", fault: boo
     return instead
 
 
+def once(instead: Callable[[Call], Answer | None]) -> Callable[[Call], Answer | None]:
+    """Answer the first request that it has an answer for, and pass on what follows."""
+    answered: list[Answer] = []
+
+    def first(call: Call) -> Answer | None:
+        answer = None if answered else instead(call)
+        answered.extend([] if answer is None else [answer])
+        return answer
+
+    return first
+
+
 def test_messages_that_end_together_are_deleted_in_batches_of_ten(
     broker: Broker, proxy: CountingProxy, new_inbox: Callable[..., Inbox]
 ) -> None:
@@ -241,6 +253,21 @@ def test_a_beat_that_fails_is_made_up_for(
     proxy.hang_up = False
     throughout(2.5, lambda: broker.counts() == (0, 1))
     inbox.delete(tag)
+
+
+def test_an_entry_that_sqs_itself_fails_is_extended_again(
+    broker: Broker, proxy: CountingProxy, new_inbox: Callable[..., Inbox], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of two messages meets a fault of SQS's own in the first beat: it stays invisible, and nobody else gets it."""
+    inbox = new_inbox(3)
+    tags = received(broker, inbox, 2, timeout_s=3)
+    proxy.instead = once(refusing("0", action=EXTEND_BATCH))
+    throughout(4, lambda: broker.counts() == (0, 2))
+    assert caplog.text.count("not kept invisible, trying again soon: InternalError") == 1
+    assert "may be delivered again" not in caplog.text
+    for tag in tags:
+        inbox.delete(tag)
+    broker.wait_empty(30)
 
 
 def test_a_message_that_is_lost_is_extended_no_more(
