@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
@@ -68,7 +66,7 @@ class Burial:
                     MessageBody=body,
                     MessageAttributes={CAUSE: {"DataType": "String", "StringValue": _sendable(cause)}},
                 )
-        except (BotoCoreError, ClientError):
+        except Exception:  # see tasks.sqs.failures; it would end the worker's loop
             log.exception("a message of %s could not become a dead letter now: %s", queue, cause)
             return False
         if policy is None:

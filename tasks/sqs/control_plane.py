@@ -19,7 +19,7 @@ from tasks.sqs.control_queues import ControlQueue, ControlQueues
 from tasks.sqs.event_publisher import EventPublisher
 from tasks.sqs.names import EVENTS_EXCHANGE, Kind, checked_prefix, kind_of, node_of
 from tasks.sqs.replies import ReplyQueues, ReplyRoutes
-from tasks.sqs.subscription import Subscription
+from tasks.sqs.subscription import ClosedError, Subscription
 from tasks.sqs.topics import Topics
 
 if TYPE_CHECKING:
@@ -88,14 +88,14 @@ class ControlPlane:
         """Return the queue that stands behind Celery's name; one that somebody deleted is made anew.
 
         Raises:
-            LookupError: no queue was opened under this name, or it was closed.
+            ClosedError: no queue was opened under this name, or it was closed.
         """
         if kind_of(queue) is Kind.REPLIES:
             return self.replies.lend(queue)
         with self._lock:
             exchange = self._exchanges.get(queue)
             if exchange is None:
-                raise LookupError(f"no control queue is open for {queue}")
+                raise ClosedError(f"no control queue is open for {queue}")
             known = self._inboxes.get(queue)
             if known is None or not self.queues.has(known):
                 kind = kind_of(queue) or Kind.EVENTS

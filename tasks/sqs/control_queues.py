@@ -19,8 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from tasks.sqs.failures import log_failure
 from tasks.sqs.names import Kind, new_name
 from tasks.sqs.quotas import MAX_IN_FLIGHT_S
 from tasks.sqs.topics import Topics, policy, queue_arn
@@ -114,7 +115,7 @@ class ControlQueues:
                 self._marker.start()
         try:
             self._subscribe(queue)
-        except (BotoCoreError, ClientError):
+        except Exception:
             self.delete(queue)
             raise
         return queue
@@ -131,15 +132,15 @@ class ControlQueues:
         if subscription_arn:
             try:
                 self._topics.unsubscribe(subscription_arn)
-            except (BotoCoreError, ClientError) as error:
-                log.warning("the subscription of %s is left to the sweep: %s", queue.name, error)
+            except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
+                log_failure(log, error, "the subscription of %s is left to the sweep: %s", queue.name, error)
 
     def delete(self, queue: ControlQueue) -> None:
         """Delete a queue and its subscription; if AWS does not answer that is tried again, at last by the sweep."""
         try:
             self._delete(queue)
-        except (BotoCoreError, ClientError) as error:
-            log.warning("control queue %s could not be deleted yet: %s", queue.name, error)
+        except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
+            log_failure(log, error, "control queue %s could not be deleted yet: %s", queue.name, error)
 
     def close(self) -> None:
         """Delete all queues of this process; if AWS cannot be reached leave them to the sweep at once."""
@@ -151,8 +152,8 @@ class ControlQueues:
                 self._delete(queue)
             except ClientError as error:
                 log.warning("control queue %s is left to the sweep: %s", queue.name, error)
-            except BotoCoreError as error:
-                log.warning("%d control queues are left to the sweep: %s", len(queues), error)
+            except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
+                log_failure(log, error, "%d control queues are left to the sweep: %s", len(queues), error)
                 return
 
     def _delete(self, queue: ControlQueue) -> None:
@@ -177,11 +178,11 @@ class ControlQueues:
             try:
                 self._sqs.tag_queue(QueueUrl=queue.url, Tags={ALIVE_TAG: str(int(time.time()))})
                 self._subscribe(queue)
-            except (BotoCoreError, ClientError) as error:
+            except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
                 if is_missing(error):
                     self.forget(queue)
                 else:
-                    log.warning("control queue %s could not be marked as alive: %s", queue.name, error)
+                    log_failure(log, error, "control queue %s could not be marked as alive: %s", queue.name, error)
         for queue in undeleted:
             self.delete(queue)
 

@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from kombu.utils.json import dumps
+
+from tasks.sqs.failures import log_failure
 
 # SNS takes 256 KiB: https://docs.aws.amazon.com/general/latest/gr/sns.html. Quotes are escaped in a message; that at
 # most doubles its size.
@@ -92,7 +93,7 @@ class EventPublisher:
         self._lock = threading.Lock()
         self._waiting: list[Message] = []
         self._dropped = 0
-        self._failing = False
+        self._failing: type[Exception] | None = None
         self._any = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -132,18 +133,18 @@ class EventPublisher:
         while unpublished:
             try:
                 self._publish(dumps(unpublished[0]))
-            except (BotoCoreError, ClientError) as error:
+            except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
                 self._put_back(unpublished, error)
                 return
             del unpublished[0]
             if self._failing:
                 log.info("events are published again; %d messages of events were dropped", self._dropped)
-                self._failing, self._dropped = False, 0
+                self._failing, self._dropped = None, 0
 
     def _put_back(self, unpublished: list[Message], error: Exception) -> None:
-        if not self._failing:
-            log.warning("events cannot be published and wait: %s", error)
-        self._failing = True
+        if type(error) is not self._failing:  # one line for as long as it lasts
+            log_failure(log, error, "events cannot be published and wait: %s", error)
+        self._failing = type(error)
         with self._lock:
             self._waiting[:0] = unpublished
             self._drop_oldest()

@@ -11,8 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from tasks.sqs.failures import log_failure
 from tasks.sqs.incoming import Incoming
 
 # A free place waits this long for others to be filled by the same request.
@@ -124,13 +123,15 @@ class Receiver:
     def _poll(self, room: int) -> Messages:
         try:
             messages = self._receive(room)
-        except (BotoCoreError, ClientError) as error:
+        except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
             with self._changed:
                 if self._stopped:
                     return []
                 self._failures += 1
                 pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - 1))
-                log.warning("queue %s cannot be read, trying again in %g s: %s", self._queue, pause_s, error)
+                log_failure(
+                    log, error, "queue %s cannot be read, trying again in %g s: %s", self._queue, pause_s, error
+                )
                 self._changed.wait_for(lambda: self._stopped, timeout=pause_s)
                 return []
         if self._failures:

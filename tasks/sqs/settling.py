@@ -17,10 +17,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from tasks.sqs.batches import split
 from tasks.sqs.custody import Custody
+from tasks.sqs.failures import log_failure
 from tasks.sqs.quotas import MAX_BATCH_ENTRIES
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ THROTTLED = ("ThrottlingException", "RequestThrottled", "OverLimit", "TooManyReq
 
 log = logging.getLogger(__name__)
 
-Failure = BotoCoreError | ClientError
-
 
 @dataclass(frozen=True)
 class Settlement:
@@ -50,7 +49,7 @@ class Settlement:
     tag: str = ""
 
 
-def may_pass(error: Failure) -> bool:
+def may_pass(error: Exception) -> bool:
     """Tell whether the same request may be answered later: it was lost, throttled or met a fault of SQS's own."""
     if not isinstance(error, ClientError):
         return True
@@ -138,9 +137,9 @@ class Settler:
     def _send_batch(self, part: list[Settlement]) -> list[Settlement]:
         try:
             refused = self._ask_batch(part)
-        except (BotoCoreError, ClientError) as error:
+        except Exception as error:
             if may_pass(error):
-                log.warning("%d messages not settled, trying again: %s", len(part), error)
+                log_failure(log, error, "%d messages not settled, trying again: %s", len(part), error)
                 return part
             log.exception("%d messages not settled, they will come again", len(part))
             self._forget(part)
@@ -170,8 +169,9 @@ class Settler:
                 self._client.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
             else:
                 self._client.delete_message(QueueUrl=url, ReceiptHandle=receipt)
-        except (BotoCoreError, ClientError) as error:
+        except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
             if may_pass(error):
+                log_failure(log, error, "a message could not be %sd, trying again: %s", settlement.action, error)
                 return False
             # A stale receipt: the message is deleted, or was delivered to another worker meanwhile.
             log.warning("a message could not be %sd: %s", settlement.action, error)

@@ -13,10 +13,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from tasks.sqs.control_messages import MAX_MESSAGES, WAIT_S, Opener, Pauses, Payload
 from tasks.sqs.control_queues import ControlQueue, is_missing
+from tasks.sqs.failures import log_failure
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -30,12 +31,16 @@ log = logging.getLogger(__name__)
 Deliver = Callable[[Payload], object]
 
 
+class ClosedError(LookupError):
+    """No control queue is open under this name."""
+
+
 class Subscription:
     """The receiving from one queue. It outlives its consumer: what comes meanwhile waits for the next one.
 
     Args:
         sqs: a client that waits for a long poll to end.
-        find: returns the queue, made anew if it is gone; raises LookupError when it is closed.
+        find: returns the queue, made anew if it is gone; raises ClosedError when it is closed.
         gone: is told of a queue that somebody deleted.
     """
 
@@ -82,12 +87,12 @@ class Subscription:
         while not self._stopped.is_set():
             try:
                 messages = self._receive()
-            except LookupError:  # closed meanwhile
+            except ClosedError:
                 return
-            except (BotoCoreError, ClientError) as error:
+            except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
                 pause_s = pauses.failed()
                 if not self._stopped.is_set():
-                    log.warning("a control queue cannot be read, trying again in %g s: %s", pause_s, error)
+                    log_failure(log, error, "a control queue cannot be read, trying again in %g s: %s", pause_s, error)
                 self._stopped.wait(pause_s)
                 continue
             if pauses.succeeded():

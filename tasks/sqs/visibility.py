@@ -13,10 +13,9 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from tasks.sqs.batches import split
 from tasks.sqs.custody import Custody, Lease
+from tasks.sqs.failures import log_failure
 from tasks.sqs.quotas import MAX_IN_FLIGHT_S
 
 if TYPE_CHECKING:
@@ -71,7 +70,11 @@ class VisibilityHeartbeat:
         answered = True
         for queue_url, of_queue in groupby(leases, attrgetter("queue_url")):
             for part in split(list(of_queue)):
-                answered &= self._extend(queue_url, part)
+                try:
+                    answered &= self._extend(queue_url, part)
+                except Exception as error:  # noqa: BLE001 - see tasks.sqs.failures
+                    log_failure(log, error, "%d messages not kept invisible, trying again soon: %s", len(part), error)
+                    answered = False
         return answered
 
     def _extend(self, queue_url: str, leases: list[Lease]) -> bool:
@@ -88,11 +91,7 @@ class VisibilityHeartbeat:
         ]
         if not entries:
             return True
-        try:
-            answer = self._client.change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)  # type: ignore[arg-type]  # dicts of the right shape
-        except (BotoCoreError, ClientError) as error:
-            log.warning("%d messages not kept invisible, trying again soon: %s", len(entries), error)
-            return False
+        answer = self._client.change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)  # type: ignore[arg-type]  # dicts of the right shape
         failed = answer.get("Failed", [])
         for failure in failed:
             lease, why = asked[int(failure["Id"])][0], f"{failure['Code']} {failure.get('Message', '')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -15,7 +16,9 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
+from bench.counting_proxy import Answer, Call, CountingProxy, counting_proxy
 from local.emulators import Emulators
 from local.processes import Command, Supervised, wait_until
 
@@ -24,6 +27,9 @@ MAX_RECEIVES = 2
 # Short, so that a killed worker's messages are back while a test waits.
 VISIBILITY_TIMEOUT_S = 3
 WATCH_INTERVAL_S = 0.1
+QUICK = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+# JSON, and no object: botocore raises AttributeError.
+GARBAGE = Answer(503, b"[]")
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,38 @@ def broker(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Broker:
     for name in ("TEST_QUEUE", "TEST_BUCKET", "TEST_CONTROL_PREFIX"):
         monkeypatch.setenv(name, environ[name])
     return Broker(queue, url, dead_letters_url, sqs, environ)
+
+
+@pytest.fixture
+def proxy(broker: Broker, emulators: Emulators) -> Iterator[CountingProxy]:
+    """A proxy before the queue's SQS, and SNS."""
+    assert broker.url
+    with counting_proxy(emulators.aws_url) as running:
+        yield running
+
+
+def client_of(proxy: CountingProxy, service: str = "sqs") -> Any:
+    """Return a client that tries each request once."""
+    return boto3.client(service, endpoint_url=proxy.url, config=QUICK)  # type: ignore[call-overload]  # the stubs have one overload for each service
+
+
+def once(instead: Callable[[Call], Answer | None]) -> Callable[[Call], Answer | None]:
+    """Answer the first request that it has an answer for, and pass on what follows."""
+    answered: list[Answer] = []
+
+    def first(call: Call) -> Answer | None:
+        answer = None if answered else instead(call)
+        answered.extend([] if answer is None else [answer])
+        return answer
+
+    return first
+
+
+def the_traceback(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the text of the only error in the log; it has a traceback."""
+    (error,) = (record for record in caplog.records if record.levelno >= logging.ERROR)
+    assert error.exc_info is not None
+    return error.getMessage()
 
 
 @pytest.fixture

@@ -7,37 +7,20 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from bench.counting_proxy import Answer, Call, CountingProxy, counting_proxy
-from local.emulators import Emulators
+from bench.counting_proxy import Answer, Call, CountingProxy
 from local.processes import wait_until
 from tasks.sqs import settling
 from tasks.sqs.inbox import Inbox
 from tasks.sqs.incoming import ATTRIBUTES, Incoming
-from tests.tasks.sqs.conftest import Broker, throughout
+from tests.tasks.sqs.conftest import GARBAGE, Broker, client_of, once, the_traceback, throughout
 
 pytestmark = pytest.mark.stack
 
 DELETE_BATCH = "AmazonSQS.DeleteMessageBatch"
 DELETE = "AmazonSQS.DeleteMessage"
 EXTEND_BATCH = "AmazonSQS.ChangeMessageVisibilityBatch"
-QUICK = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-
-
-@pytest.fixture
-def proxy(broker: Broker, emulators: Emulators) -> Iterator[CountingProxy]:
-    """A proxy before the queue's SQS."""
-    assert broker.url
-    with counting_proxy(emulators.aws_url) as running:
-        yield running
-
-
-def client_of(proxy: CountingProxy) -> Any:
-    """Return a client that tries each request once."""
-    return boto3.client("sqs", endpoint_url=proxy.url, config=QUICK)
 
 
 @pytest.fixture
@@ -99,16 +82,9 @@ def refusing(*numbers: str, action: str, code: str = "InternalError", fault: boo
     return instead
 
 
-def once(instead: Callable[[Call], Answer | None]) -> Callable[[Call], Answer | None]:
-    """Answer the first request that it has an answer for, and pass on what follows."""
-    answered: list[Answer] = []
-
-    def first(call: Call) -> Answer | None:
-        answer = None if answered else instead(call)
-        answered.extend([] if answer is None else [answer])
-        return answer
-
-    return first
+def garbage(action: str) -> Callable[[Call], Answer | None]:
+    """Answer an action as no SQS does."""
+    return lambda call: GARBAGE if call.action == action else None
 
 
 def test_messages_that_end_together_are_deleted_in_batches_of_ten(
@@ -147,6 +123,24 @@ def test_an_outage_loses_no_acknowledgement(
     with pytest.raises(TimeoutError):
         broker.wait_empty(1)
     proxy.hang_up = False
+    broker.wait_empty(30)
+
+
+@pytest.mark.parametrize(
+    "action", [pytest.param(DELETE_BATCH, id="to-a-batch"), pytest.param(DELETE, id="to-an-entry-that-failed")]
+)
+def test_an_answer_that_is_none_of_sqs_s_loses_no_acknowledgement(
+    broker: Broker, proxy: CountingProxy, new_inbox: Callable[..., Inbox], caplog: pytest.LogCaptureFixture, action: str
+) -> None:
+    """The log has a traceback: the message is deleted all the same, and so is that of a later task."""
+    inbox = new_inbox()
+    first, second = received(broker, inbox, 2)
+    refuse, stumble = once(refusing("0", action=DELETE_BATCH)), once(garbage(action))
+    proxy.instead = stumble if action == DELETE_BATCH else lambda call: refuse(call) or stumble(call)
+    inbox.delete(first)
+    wait_until(lambda: sum(broker.counts()) == 1, 30, "a message deleted")
+    assert "trying again" in the_traceback(caplog)
+    inbox.delete(second)
     broker.wait_empty(30)
 
 
@@ -268,6 +262,18 @@ def test_an_entry_that_sqs_itself_fails_is_extended_again(
     for tag in tags:
         inbox.delete(tag)
     broker.wait_empty(30)
+
+
+def test_a_beat_whose_answer_is_none_of_sqs_s_is_made_up_for(
+    broker: Broker, proxy: CountingProxy, new_inbox: Callable[..., Inbox], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has a traceback: the message stays invisible all the same."""
+    inbox = new_inbox(3)
+    (tag,) = received(broker, inbox, 1, timeout_s=3)
+    proxy.instead = once(garbage(EXTEND_BATCH))
+    throughout(4, lambda: broker.counts() == (0, 1))
+    assert "1 messages not kept invisible, trying again soon" in the_traceback(caplog)
+    inbox.delete(tag)
 
 
 def test_a_message_that_is_lost_is_extended_no_more(
