@@ -53,14 +53,14 @@ class Opener:
 
     def _payload(self, message: Any) -> Payload | None:
         try:
-            payload = loads(message["Body"])
+            payload = dict(loads(message["Body"]))
             tag = payload["properties"]["delivery_tag"]
-        except (ValueError, KeyError, TypeError):
-            log.warning("a message in a control queue is not kombu's and is dropped: %.200s", message["Body"])
-            return None
-        if tag in self._seen:
+            if tag in self._seen:
+                return None
+        except Exception as error:  # noqa: BLE001 - kombu's decoders raise what they like over what is not kombu's
+            log.warning("a message in a control queue is not kombu's and is dropped: %r: %.200s", error, message)
             return None
         self._seen[tag] = None
         if len(self._seen) > REMEMBERED_TAGS:
             self._seen.popitem(last=False)
-        return dict(payload)
+        return payload

@@ -65,23 +65,32 @@ def read(body: str) -> dict[str, Any]:
     Raises:
         UnreadableError: this is no message of kombu's.
     """
-    try:
-        envelope = loads(body if body.lstrip().startswith("{") else base64.b64decode(body, validate=True))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableError(f"neither JSON nor base64 of it: {error}") from error
+    envelope = _loaded(body)
     if not isinstance(envelope, dict):
         raise UnreadableError(f"a JSON {type(envelope).__name__}, not an object")
     for name, wanted in (("headers", Mapping), ("properties", Mapping), ("body", str)):
         if not isinstance(envelope.get(name), wanted):
             raise UnreadableError(f"{name!r} is missing or no {wanted.__name__}")
     properties = envelope["properties"]
-    properties["delivery_info"] = dict(properties.get("delivery_info") or {})
+    delivery_info = properties.get("delivery_info") or {}
+    if not isinstance(delivery_info, Mapping):
+        raise UnreadableError("'delivery_info' is no Mapping")
+    properties["delivery_info"] = dict(delivery_info)
     if properties.pop("body_encoding", None) == "base64":
         try:
             envelope["body"] = base64.b64decode(envelope["body"], validate=True).decode()
         except ValueError as error:
             raise UnreadableError(f"its body is no base64 of text: {error}") from error
     return envelope
+
+
+def _loaded(body: str) -> Any:
+    try:
+        return loads(body if body.lstrip().startswith("{") else base64.b64decode(body, validate=True))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"neither JSON nor base64 of it: {error}") from error
+    except Exception as error:  # what kombu's decoders of dates, decimals and bytes raise
+        raise UnreadableError(f"a value in it is none of kombu's: {error!r}") from error
 
 
 class TaskMessage(virtual.Message):

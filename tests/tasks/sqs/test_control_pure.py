@@ -255,10 +255,24 @@ def test_a_message_that_comes_twice_is_opened_once() -> None:
     assert len(opener.open([message, message])) + len(opener.open([message])) == 1
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", "null", '{"properties": {}}', "hello"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("{", id="broken-json"),
+        pytest.param("[]", id="list"),
+        pytest.param("null", id="null"),
+        pytest.param("hello", id="text"),
+        pytest.param('{"properties": {}}', id="no-tag"),
+        pytest.param('{"properties": {"delivery_tag": []}}', id="odd-tag"),
+        pytest.param('{"a": {"__type__": "decimal", "__value__": "x"}}', id="odd-decimal"),
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_a_message_that_is_not_kombus_is_dropped(body: str) -> None:
-    """A foreign message in a control queue harms nobody."""
-    assert Opener().open([{"Body": body}]) == []
+    """A foreign message in a control queue harms nobody, and the one beside it is opened."""
+    good = {"Body": json.dumps({"body": "", "properties": {"delivery_tag": "1"}})}
+    assert len(Opener().open([{"Body": body}, good])) == 1
 
 
 def test_pauses_grow_and_end() -> None:

@@ -38,6 +38,8 @@ GARBAGE = {
     "it cannot be read: neither JSON": "hello",
     "it cannot be read: 'headers' is missing": '{"Records": []}',
     "it cannot be read: its body": envelope("add", "body", body="%", properties={"body_encoding": "base64"}),
+    "it cannot be read: 'delivery_info' is no": envelope("add", "info", properties={"delivery_info": "abc"}),
+    "it cannot be read: a value in it": envelope("add", "d", headers={"x": {"__type__": "decimal", "__value__": "x"}}),
     "its worker rejected it": envelope("add", "broken", body="[[1, 2"),
 }
 

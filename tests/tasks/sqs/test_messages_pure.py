@@ -12,6 +12,7 @@ import pytest
 from tasks.sqs.custody import Lease
 from tasks.sqs.delay import DelayTooLongError, delay_s
 from tasks.sqs.incoming import UnreadableError, read
+from tasks.sqs.letters import DeadLetter
 from tasks.sqs.visibility import extension_s
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -65,6 +66,11 @@ def envelope(**changes: Any) -> str:
     return json.dumps(message | changes)
 
 
+def marked(marker: object, value: object) -> dict[str, Any]:
+    """Return headers with a value that JSON has no type for, as kombu writes it."""
+    return {"value": {"__type__": marker, "__value__": value}}
+
+
 @pytest.mark.parametrize("body", [pytest.param(envelope(), id="json"), pytest.param(encoded(envelope()), id="base64")])
 def test_a_message_of_kombu_is_read(body: str) -> None:
     """In JSON, which people can read in the console, or in base64 of it, which kombu sends unless told otherwise."""
@@ -88,9 +94,23 @@ def test_a_message_of_kombu_is_read(body: str) -> None:
         pytest.param(envelope(body=7), "'body' is missing", id="odd-body"),
         pytest.param(envelope(body="%"), "its body is no base64", id="body-no-base64"),
         pytest.param('{"a":' * 100_000, "neither JSON nor base64", id="deep"),
+        pytest.param(envelope(headers=marked("decimal", "x")), "a value in it .*ConversionSyntax", id="odd-decimal"),
+        pytest.param(envelope(headers=marked("datetime", 3)), "a value in it .*TypeError", id="odd-date"),
+        pytest.param(envelope(headers=marked("bytes", 3)), "a value in it .*AttributeError", id="odd-bytes"),
+        pytest.param(envelope(headers=marked([], 3)), "a value in it .*TypeError", id="odd-marker"),
+        pytest.param(envelope(properties={"delivery_info": "q"}), "'delivery_info' is no Mapping", id="odd-info"),
+        pytest.param(envelope(properties={"delivery_info": 5}), "'delivery_info' is no Mapping", id="number-for-info"),
     ],
 )
 def test_what_cannot_be_read_is_told_from_what_can(body: str, why: str) -> None:
     """The cause goes with the message to the dead letters."""
     with pytest.raises(UnreadableError, match=why):
         read(body)
+
+
+def test_a_dead_letter_that_cannot_be_read_can_be_looked_at() -> None:
+    """It is no task, and hides no other letter from the commands that look after them."""
+    attributes = {"SentTimestamp": "0", "ApproximateReceiveCount": "1"}
+    body = envelope(headers=marked("decimal", "x"))
+    letter = DeadLetter.of({"MessageId": "1", "ReceiptHandle": "-", "Body": body, "Attributes": attributes})  # type: ignore[typeddict-item]  # the names are SQS's
+    assert (letter.id, letter.task, letter.body) == ("1", "", body)
