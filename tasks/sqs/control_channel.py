@@ -113,18 +113,26 @@ class ControlChannel(SQS.Channel):
         if exchange == EVENTS_EXCHANGE:
             self.plane.events.add(message)
         elif is_control_exchange(exchange):
-            self._name_reply_queue(message)
-            self.plane.topics.publish(exchange, dumps(message))
+            call = self._name_reply_queue(message)
+            try:
+                self.plane.topics.publish(exchange, dumps(message))
+            except BaseException:  # kombu tells of a call's end only where its command was published
+                self.plane.replies.give_back(call)
+                raise
         else:
             super()._put_fanout(exchange, message, routing_key, **kwargs)
 
-    def _name_reply_queue(self, message: dict[str, Any]) -> None:
+    def _name_reply_queue(self, message: dict[str, Any]) -> str:
+        """Note in a command where its client waits for replies; return the call's name, empty if nobody waits."""
         body = self.decode_body(message["body"], message["properties"].get("body_encoding"))
         content_type = message["content-type"]
         command = load_body(body, content_type, message["content-encoding"], accept={content_type})
-        if reply_to := command.get("reply_to"):
-            call = reply_queue(reply_to["exchange"], reply_to["routing_key"])
-            message["properties"][REPLY_QUEUE_PROPERTY] = {"call": call, "name": self.plane.replies.lend(call).name}
+        reply_to = command.get("reply_to")
+        if not reply_to:
+            return ""
+        call = reply_queue(reply_to["exchange"], reply_to["routing_key"])
+        message["properties"][REPLY_QUEUE_PROPERTY] = {"call": call, "name": self.plane.replies.lend(call).name}
+        return call
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
         if is_reply_exchange(exchange):

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
+from bench.counting_proxy import Answer, counting_proxy
 from local.emulators import Emulators
 from local.processes import wait_until
 from tests.tasks.sqs.control_stack import ControlStack, control_stack
@@ -160,3 +162,15 @@ def test_deployments_do_not_hear_each_other(stack: ControlStack, tmp_path: Path)
         other.start_workers({"other@test": "solo"})
         assert other.control.inspect(timeout=30, limit=1).ping()
         assert stack.control.inspect(timeout=1).ping() is None
+
+
+def test_calls_that_could_not_be_published_share_a_queue(emulators: Emulators, tmp_path: Path) -> None:
+    """SNS refuses five commands in a row: each call's queue of replies is lent to the next."""
+    refusal = b"<ErrorResponse><Error><Code>AuthorizationError</Code><Message>-</Message></Error></ErrorResponse>"
+    with counting_proxy(emulators.aws_url) as proxy, control_stack(proxy.url, tmp_path) as stack:
+        proxy.instead = lambda call: Answer(403, refusal) if call.action == "Publish" else None
+        for _call in range(5):
+            with pytest.raises(ClientError, match="AuthorizationError"):
+                stack.control.inspect(timeout=1, limit=1).ping()
+        assert len(stack.queues("replies")) == 1
+        proxy.instead = None
