@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 pytestmark = pytest.mark.stack
 
@@ -72,6 +72,27 @@ def test_photos_can_be_chosen_and_looked_at_with_the_keyboard_alone(open_page: O
     expect(details).to_have_attribute("open", "")
     page.get_by_label("Sort by").select_option("name")
     expect(details).to_have_attribute("open", "")
+
+
+def test_the_skip_link_leads_to_the_content_and_loses_nothing(open_page: OpenPage, files: list[Path]) -> None:
+    """A photo that is on its way when the link is followed arrives; the way back leads to another page."""
+    page = open_page()
+    uploads: list[Route] = []
+
+    def hold(route: Route) -> None:
+        uploads.append(route)
+
+    page.route("**/classify*", hold)
+    page.set_input_files("#files", files[0])
+    expect(page.locator(".card[data-state=UPLOADING]")).to_have_count(1)
+    skip = page.get_by_role("link", name="Skip to the content")
+    skip.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    uploads.pop().continue_()
+    expect(page.locator(".card[data-state=SUCCESS]")).to_have_count(1, timeout=RESULT_TIMEOUT_MS)
+    page.go_back()
+    expect(page.locator(".card")).to_have_count(0)
 
 
 def test_progress_is_told_to_screen_readers(open_page: OpenPage, files: list[Path]) -> None:

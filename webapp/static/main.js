@@ -176,10 +176,13 @@ window.addEventListener("beforeunload", (event) => {
 
 // --- the batch and its address
 
+let shownPath = location.pathname;
+
 function enterBatch({ batch_id: batchId, share_url: shareUrl }) {
   if (results.dataset.batch !== batchId) {
     results.dataset.batch = batchId;
     history.pushState(null, "", `${root}batches/${batchId}`);
+    shownPath = location.pathname;
     byId("csv").href = `${root}batches/${batchId}/results.csv`;
     byId("json").href = `${root}batches/${batchId}/results.json`;
     for (const id of ["csv", "json", "new"]) byId(id).hidden = false;
@@ -190,8 +193,10 @@ function enterBatch({ batch_id: batchId, share_url: shareUrl }) {
   live.follow(batchId);
 }
 
-// Back and forward lead to another batch, or to none.
-window.addEventListener("popstate", () => location.reload());
+// Back and forward lead to another batch, or to none; a link to a part of the page leads nowhere else.
+window.addEventListener("popstate", () => {
+  if (location.pathname !== shownPath) location.reload();
+});
 
 // What the server has rendered stays as it is; the rest, and whatever changes, is drawn from here on.
 async function openBatch(batchId) {
