@@ -150,6 +150,29 @@ def test_a_failed_photo_can_be_tried_again_after_a_reload(open_page: OpenPage, f
     expect(page.locator("#counts")).to_have_text("2 photos: 1 classified, 1 failed")
 
 
+def test_what_is_sent_again_does_not_fail_before_it_has_arrived(open_page: OpenPage, thirty: dict[str, bytes]) -> None:
+    """The first failures, which are told again with the first piece's results, leave the second piece uploading."""
+    page = open_page()
+    damaged = {name: data[: len(data) // 2] for name, data in some(thirty, 10).items()}
+    page.set_input_files("#files", payloads(damaged))
+    expect_states(page, FAILURE=10)
+    held: list[Route] = []
+
+    def hold_the_second(route: Route) -> None:
+        if route.request.url.count("replaces=") == 8:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/classify*", hold_the_second)
+    page.get_by_role("button", name="Try the failed again").click()
+    expect_states(page, FAILURE=8, UPLOADING=2)
+    held.pop().continue_()
+    expect_states(page, FAILURE=10)
+    page.reload()
+    expect(page.locator("#counts")).to_have_text("10 photos: 0 classified, 10 failed")
+
+
 def test_a_busy_server_is_asked_again_when_it_says(open_page: OpenPage, thirty: dict[str, bytes]) -> None:
     """503 with Retry-After is no failure: the page says that it waits, and goes on."""
     page = open_page()

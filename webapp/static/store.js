@@ -47,11 +47,12 @@ export class Store extends EventTarget {
   }
 
   // Take a result as the API gives it. A photo that nobody here has sent is added, unless an upload may yet claim it.
+  // Of a photo that is on its way again, what its first try came to is no news.
   take(result) {
     const photo = this.#byId.get(result.id);
     if (this.#replaced.has(result.id)) return;
     if (photo) {
-      if (!isFinal(photo)) this.change(photo, result);
+      if (photo.state === PENDING) this.change(photo, result);
     } else if (this.photos.some((known) => known.state === UPLOADING)) {
       this.#early.set(result.id, result);
     } else {
