@@ -53,6 +53,11 @@ def lose(route: Route) -> None:
     route.abort()
 
 
+def is_document(route: Route) -> bool:
+    """Tell whether the browser asks for a page, not its script for data."""
+    return route.request.resource_type == "document"
+
+
 def test_thirty_dropped_photos_get_their_labels_live_and_a_reload_shows_them_again(
     open_page: OpenPage, thirty: dict[str, bytes]
 ) -> None:
@@ -189,6 +194,46 @@ def test_results_come_by_polling_where_events_do_not_get_through(open_page: Open
     page.route("**/events", lose)
     page.set_input_files("#files", files[:2])
     expect_states(page, SUCCESS=2)
+
+
+def test_a_batchs_page_comes_alive_though_its_first_questions_have_no_answer(
+    open_page: OpenPage, files: list[Path]
+) -> None:
+    """It says why it waits and asks again, until it has what is to be sorted, filtered and tried again."""
+    page = open_page()
+    page.set_input_files("#files", files[1:3])
+    expect_states(page, SUCCESS=1, FAILURE=1)
+    slow_down = {"status": 429, "json": {"error": "Slow down."}}
+    page.route(page.url, lambda route: route.fallback() if is_document(route) else route.fulfill(**slow_down))
+    page.reload()
+    expect(page.locator("#notice")).to_have_text("Slow down. Trying again.")
+    page.route(page.url, lose)
+    expect(page.locator("#notice")).to_have_text("The server could not be reached. Trying again.")
+    page.unroute(page.url)
+    expect(page.locator("#notice")).to_be_hidden()
+    expect_cards(page, "horse.png", "half.jpg")
+    page.get_by_role("radio", name="Failed 1").check(force=True)
+    expect_cards(page, "half.jpg")
+    expect(page.get_by_role("button", name="Try half.jpg again")).to_be_visible()
+
+
+def test_a_batch_that_is_gone_is_asked_for_no_more(open_page: OpenPage, files: list[Path]) -> None:
+    """The page says so; no time will bring it back."""
+    page = open_page()
+    page.clock.install()
+    asked: list[Route] = []
+
+    def gone(route: Route) -> None:
+        asked.append(route)
+        route.fulfill(status=404, json={"error": "There is no such batch."})
+
+    page.route("**/events", lose)
+    page.route("**/batches/*", gone)
+    page.set_input_files("#files", files[0])
+    expect(page.locator("#notice")).to_have_text("There is no such batch.")
+    page.clock.run_for(10_000)
+    page.evaluate("fetch('/healthz').then((answer) => answer.text())")
+    assert len(asked) == 1
 
 
 def test_photos_can_be_pasted(open_page: OpenPage, thirty: dict[str, bytes]) -> None:

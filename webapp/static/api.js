@@ -6,7 +6,10 @@ const UNREACHABLE = "The server could not be reached.";
 
 export const root = document.body.dataset.root;
 
-// Resolves with the answer's JSON; rejects with an Error whose message can be shown.
+// Whether the same request may do better later: the server is busy or broken, or the way to it is.
+export const mayPass = ({ status = 503 }) => status === 429 || status >= 500;
+
+// Resolves with the answer's JSON; rejects with an Error whose message can be shown; it has the answer's status, if any.
 export async function getJson(path) {
   return read(await ask(path, { headers: { Accept: "application/json" } }));
 }
@@ -51,6 +54,6 @@ async function ask(path, options) {
 
 async function read(response) {
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error ?? `The server answered ${response.status}.`);
-  return body;
+  if (response.ok) return body;
+  throw Object.assign(new Error(body.error ?? `The server answered ${response.status}.`), { status: response.status });
 }

@@ -15,22 +15,18 @@ export class Cards {
   #list;
   #blank;
   #root;
+  #rendered;
   #cards = new Map();
 
   constructor(list, blank, root) {
     this.#list = list;
     this.#blank = blank;
     this.#root = root;
-  }
-
-  // Take over a card that the server has rendered: a reload shows it at once.
-  adopt(photo, card) {
-    this.#cards.set(photo, card);
-    this.#replaceUnreadable(card.querySelector(".thumb"));
+    this.#rendered = new Map([...list.children].map((card) => [card.dataset.id, card]));
   }
 
   show(photo) {
-    const card = this.#cards.get(photo) ?? this.#add(photo);
+    const card = this.#cards.get(photo) ?? this.#adopt(photo) ?? this.#add(photo);
     const part = (name) => card.querySelector(`.${name}`);
     const done = photo.state === SUCCESS;
     card.dataset.state = photo.state;
@@ -62,6 +58,15 @@ export class Cards {
   photoOf(element) {
     const card = element.closest(".card");
     return [...this.#cards].find(([, known]) => known === card)?.[0];
+  }
+
+  // Take over a card that the server has rendered: a reload shows it at once.
+  #adopt(photo) {
+    const card = this.#rendered.get(photo.id);
+    if (!card) return undefined;
+    this.#cards.set(photo, card);
+    this.#replaceUnreadable(card.querySelector(".thumb"));
+    return card;
   }
 
   #add(photo) {

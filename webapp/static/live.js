@@ -1,5 +1,5 @@
 // Follows a batch until each of its photos has a result: server-sent events, or polling where they do not get through.
-import { getJson, root } from "./api.js";
+import { getJson, mayPass, root } from "./api.js";
 
 const FIRST_EVENT_MS = 5000; // the server tells the counts as soon as it is asked; a proxy may hold them back
 const BACK_MS = 10_000; // for a stream that broke off to be there again
@@ -79,7 +79,13 @@ export class Live {
       batch.results.forEach(this.#onResult);
       this.#onProblem("");
     } catch (error) {
-      this.#onProblem(`${error.message} Trying again.`);
+      if (mayPass(error)) {
+        this.#onProblem(`${error.message} Trying again.`);
+      } else {
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
+        this.#onProblem(error.message);
+      }
     }
   }
 }

@@ -3,7 +3,7 @@ import { announce, notice, showLeftNotice } from "./notice.js";
 import { arrange, labels } from "./arrange.js";
 import { bytes, photos as photosInWords, summary } from "./format.js";
 import { fromDrop, fromInput } from "./collect.js";
-import { getFile, getJson, root } from "./api.js";
+import { getFile, getJson, mayPass, root } from "./api.js";
 import { Cards } from "./cards.js";
 import { FAILURE, READY, Store, count } from "./store.js";
 import { Live } from "./live.js";
@@ -14,6 +14,7 @@ import { offerShare } from "./share.js";
 import { watchStatus } from "./strip.js";
 
 const DRAW_MS = 80;
+const AGAIN_MS = 2000;
 
 const byId = (id) => document.getElementById(id);
 const form = byId("form"), results = byId("results"), tools = byId("tools"), list = byId("photos");
@@ -21,8 +22,9 @@ const mayAdd = results.dataset.mayAdd === "yes";
 
 const store = new Store();
 const cards = new Cards(list, byId("blank"), root);
+const takeResult = (result) => store.take({ ...result, mayRetry: mayAdd });
 const live = new Live({
-  onResult: (result) => store.take({ ...result, mayRetry: mayAdd }),
+  onResult: takeResult,
   isWaiting: () => count(store.photos).waiting > count(store.photos).unsent,
   onProblem: notice,
 });
@@ -200,26 +202,27 @@ window.addEventListener("popstate", () => {
 
 // What the server has rendered stays as it is; the rest, and whatever changes, is drawn from here on.
 async function openBatch(batchId) {
-  if (mayAdd) offerShare(byId("share"), byId("share").dataset.url);
-  const rendered = new Map([...list.children].map((card) => [card.dataset.id, card]));
   try {
     const batch = await getJson(`batches/${batchId}`);
-    for (const result of batch.results) {
-      const photo = store.add({ ...result, mayRetry: mayAdd });
-      if (rendered.has(result.id)) cards.adopt(photo, rendered.get(result.id));
-    }
+    batch.results.forEach(takeResult);
+    notice("");
+    live.follow(batchId);
   } catch (error) {
-    notice(error.message);
+    if (mayPass(error)) setTimeout(openBatch, AGAIN_MS, batchId);
+    notice(mayPass(error) ? `${error.message} Trying again.` : error.message);
   }
-  live.follow(batchId);
 }
 
 for (const time of document.querySelectorAll("time[datetime]")) {
   time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 showLeftNotice();
-if (results.dataset.batch) openBatch(results.dataset.batch);
-else listRecent(byId("recent"));
+if (results.dataset.batch) {
+  if (mayAdd) offerShare(byId("share"), byId("share").dataset.url);
+  openBatch(results.dataset.batch);
+} else {
+  listRecent(byId("recent"));
+}
 if (byId("strip")) watchStatus(byId("strip"), () => count(store.photos).waiting > 0, (status) => {
   byId("model-note").hidden = status.model !== byId("model-note").dataset.model;
   nodes = status.nodes;
