@@ -6,6 +6,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,6 +28,7 @@ TOO_MANY = "Too many watch their results live. Ask for the batch itself every fe
 HEARTBEAT = ": still here\n\n"
 
 blueprint = Blueprint("events", __name__)
+log = logging.getLogger(__name__)
 
 
 @blueprint.get("/batches/<batch_id>/events")
@@ -58,9 +60,13 @@ def event(kind: str, data: Mapping[str, Any]) -> str:
 
 
 def stream(batch: tasks_api.Batch, known: Mapping[str, tasks_api.Outcome]) -> Iterator[str]:
-    """Yield a batch's events until all its photos are done, or the time is up; first what is known already."""
+    """Yield a batch's events until all its photos are done, or the time is up; first what is known already.
+
+    Photos that are added meanwhile are told, too: one that is slow hides none of them. That takes a listing for each
+    heartbeat.
+    """
     names = {photo.id: photo.name for photo in batch.photos}
-    states: dict[str, str] = {photo_id: known[photo_id].state if photo_id in known else "PENDING" for photo_id in names}
+    states = _states(batch, {photo_id: outcome.state for photo_id, outcome in known.items()})
     until_s = time.monotonic() + LONGEST_S
     for photo_id, outcome in known.items():
         yield event("result", answers.result(outcome, names[photo_id]))
@@ -77,8 +83,27 @@ def stream(batch: tasks_api.Batch, known: Mapping[str, tasks_api.Outcome]) -> It
                 counted_at_s = time.monotonic()
                 yield _counts(states)
         yield HEARTBEAT
+        found = _look_again(batch)
+        if found is None and "PENDING" not in states.values():
+            return  # nobody knows that this is the end: the client comes again
+        batch = found or batch
+        names = {photo.id: photo.name for photo in batch.photos}
+        states = _states(batch, states)
         yield _counts(states)
     yield event("end", {})
+
+
+def _look_again(batch: tasks_api.Batch) -> tasks_api.Batch | None:
+    """Return a batch with the photos that were added; None if it is gone, or S3 does not tell now."""
+    try:
+        return tasks_api.get_batch(batch.id)
+    except tasks_api.StoreUnavailable as error:
+        log.warning("a batch is looked at again later: %s", error)
+        return None
+
+
+def _states(batch: tasks_api.Batch, known: Mapping[str, str]) -> dict[str, str]:
+    return {photo.id: known.get(photo.id, "PENDING") for photo in batch.photos}
 
 
 def _counts(states: Mapping[str, str]) -> str:

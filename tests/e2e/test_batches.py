@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -53,6 +54,16 @@ def events(client: Client, batch_url: str) -> Iterator[tuple[str, dict[str, Any]
                 yield kind, json.loads(line.removeprefix("data: "))
 
 
+def until_result(listened: Iterator[tuple[str, dict[str, Any]]], name: str) -> dict[str, Any]:
+    """Return the result of the photo of this name when it is told."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    for kind, data in listened:
+        if kind == "result" and data["name"] == name:
+            return data
+        assert time.monotonic() < deadline_s, f"no result of {name}"
+    pytest.fail(f"the stream ended without a result of {name}")
+
+
 def test_with_wait_the_answer_has_all_results(client: Client, three: dict[str, bytes]) -> None:
     """One call is enough: 200 with a result for each photo, in the order sent, and their counts."""
     answer = client.post(*three.items(), params={"wait": "60"})
@@ -70,6 +81,29 @@ def test_live_events_bring_each_result_once_and_then_the_end(client: Client, thr
     assert sorted(result["id"] for result in results) == sorted(task["id"] for task in taken["tasks"])
     assert seen[-1] == ("end", {})
     assert [data for kind, data in seen if kind == "counts"][-1]["succeeded"] == 3
+
+
+def test_a_photo_without_a_result_hides_none_that_are_added_later(
+    client: Client, service: Stack, three: dict[str, bytes]
+) -> None:
+    """Who listens learns of those that were added since, and of the end when the last one was replaced."""
+    name, data = next(iter(three.items()))
+    taken = client.post(*three.items(), params={"wait": "60"}).json()
+    # What a web process leaves that is killed between noting a photo and queueing it: there will be no result.
+    lost = f"{taken['batch_id'][:-16]}{uuid4().hex[:16]}"
+    note = f"batches/{taken['batch_id']}/00000000000-00000000"
+    s3(service).put_object(
+        Bucket=service.settings.result_bucket, Key=note, Body=json.dumps({"photos": [[lost, "lost.jpg"]]})
+    )
+    listened = events(client, taken["batch_url"])
+    assert next(data for kind, data in listened if kind == "counts")["pending"] == 1
+    assert client.post(("added.jpg", data), params={"batch": taken["batch_id"]}).status_code == 202
+    assert until_result(listened, "added.jpg")["state"] == "SUCCESS"
+    again = client.post((name, data), params={"batch": taken["batch_id"], "replaces": lost})
+    assert again.status_code == 202
+    *_, last_counts, end = listened
+    assert last_counts == ("counts", {"photos": 5, "pending": 0, "succeeded": 5, "failed": 0})
+    assert end == ("end", {})
 
 
 def test_who_listens_again_gets_all_results_again(client: Client, three: dict[str, bytes]) -> None:

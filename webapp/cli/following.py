@@ -12,8 +12,9 @@ from webapp.cli.patience import Patience, Stopped
 from webapp.cli.sending import Sent
 
 GLANCE_S = 0.2
-# A stream tells of the photos that were there when it began, and of all of them: opening it each time that a few were
-# added would send most results often. Twice as many are worth a new one: so each result is sent twice, on average.
+# A stream tells of photos that are added, too, but ends when all have their results, and a new one tells all of them
+# again: opening one each time that a few were added would send most results often. Twice as many are worth a new one:
+# so each result is sent twice, on average.
 GROWTH = 2
 BETWEEN_STREAMS_S = 1.0
 
