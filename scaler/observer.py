@@ -89,7 +89,7 @@ class Observer:
         running = [instance.id for instance in instances if instance.state not in STOPPING_STATES]
         said = self._workers.reports(running)
         reports = said.by_node
-        failures += said.failures
+        failures += said.failures.values()
         unwatched_s = 0.0 if self._asked_s is None else now_s - self._asked_s
         if abs(unwatched_s) > SILENT_AFTER_S:  # an outage, a pause or a clock that was set: nobody was silent in it
             self._seen = {node: past.later(unwatched_s) for node, past in self._seen.items()}

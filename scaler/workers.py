@@ -5,10 +5,9 @@ A worker's node name is ``<name>@<instance id>``; a node may run several workers
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,6 @@ from tasks.names import NODE_DRAIN, NODE_REPORT
 
 if TYPE_CHECKING:
     from celery import Celery
-
-
-log = logging.getLogger(__name__)
 
 
 class ControlError(Exception):
@@ -64,11 +60,11 @@ class Reports:
 
     Attributes:
         by_node: the reports, by instance id; a node that does not answer, or not readably, has none.
-        failures: one line for each node whose report cannot be read.
+        failures: a line for each node whose report cannot be read, by instance id; its workers live.
     """
 
     by_node: Mapping[str, WorkerReport]
-    failures: tuple[str, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def reports_of(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> Reports:
@@ -77,16 +73,16 @@ def reports_of(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> Reports:
     An answer that cannot be read says as little as none, and of no other node anything.
     """
     reports: dict[str, WorkerReport] = {}
-    failures = []
+    failures: dict[str, str] = {}
     for node, node_answers in answers.items():
         try:
             report = added_up(node_answers)
         except (KeyError, TypeError, ValueError):
-            failures.append(f"node {node} sent a report that cannot be read: {node_answers!r}")
+            failures[node] = f"node {node} sent a report that cannot be read: {node_answers!r}"
             continue
         if report is not None:
             reports[node] = report
-    return Reports(MappingProxyType(reports), tuple(failures))
+    return Reports(MappingProxyType(reports), MappingProxyType(failures))
 
 
 class Workers:
@@ -122,15 +118,13 @@ class Workers:
         return reports_of(_by_node(answers, wanted))
 
     def answering(self, nodes: Iterable[str]) -> set[str]:
-        """Return those of the nodes that report, whoever else does: asked for the whole time, and noting nothing.
+        """Return those of the nodes that answer, be it unreadably: asked for the whole time, and noting nothing.
 
         Raises:
             ControlError: they could not be asked.
         """
         reports = reports_of(_by_node(self._ask(NODE_REPORT, limit=None), set(nodes)))
-        for failure in reports.failures:
-            log.warning("%s", failure)
-        return set(reports.by_node)
+        return {*reports.by_node, *reports.failures}
 
     def drain(self, nodes: Sequence[str]) -> None:
         """Tell nodes to take no more tasks.

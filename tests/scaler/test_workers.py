@@ -19,7 +19,7 @@ from tests.tasks.sqs.control_app import make_app
 
 NODE, OTHER, PAIR = "i-00000000000000001", "i-00000000000000002", "i-00000000000000003"
 DEADLINE_S = 20.0
-TIMEOUT_S = 2.0
+TIMEOUT_S = 3.0
 IDLE: Mapping[str, object] = {
     "slots": 8,
     "active": 0,
@@ -71,7 +71,7 @@ def test_a_report_that_cannot_be_read_is_none(
     """Its node has no report, which is told in a line; every other node has its own."""
     reports = reports_of(answers)
     assert set(reports.by_node) == reporting
-    assert [failure.split()[1] for failure in reports.failures] == failing
+    assert list(reports.failures) == failing
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +129,13 @@ def test_every_worker_of_every_node_is_waited_for_and_no_longer(stack: Stack, wo
         reports = workers.reports([NODE, PAIR]).by_node
         assert (set(reports), reports[PAIR].slots) == ({NODE, PAIR}, 2 * stack.settings.worker_threads)
         begin_s = time.monotonic()
-        assert all(set(workers.reports([NODE, PAIR]).by_node) == {NODE, PAIR} for _ in range(3))
+        assert set(workers.reports([NODE, PAIR]).by_node) == {NODE, PAIR}
         assert time.monotonic() - begin_s < TIMEOUT_S
 
 
 @pytest.mark.stack
 def test_a_worker_that_cannot_report_holds_nobody_else(stack: Stack, workers: Workers) -> None:
-    """One that does not know the command, or fails at it, has no report, which is told; the others have theirs."""
+    """One that does not know the command, or fails at it, has no report, but is not taken for dead; others have theirs."""
     empty = stack.settings.dead_letter_queue
     worker = ("-m", "celery", "-A", "tests.tasks.sqs.control_app", "worker", "-P", "threads", "-c", "1", "-Q", empty)
     environ = {"TEST_PREFIX": stack.settings.deployment, "TEST_AWS_URL": stack.services.emulators.aws_url}
@@ -144,8 +144,8 @@ def test_a_worker_that_cannot_report_holds_nobody_else(stack: Stack, workers: Wo
         wait_until(lambda: bool(workers.reports([NODE, OTHER]).failures), DEADLINE_S, "an answer from the stranger")
         reports = workers.reports([NODE, OTHER])
         assert set(reports.by_node) == {NODE}
-        assert all(OTHER in failure for failure in reports.failures)
-        assert workers.answering([NODE, OTHER]) == {NODE}
+        assert set(reports.failures) == {OTHER}
+        assert workers.answering([NODE, OTHER]) == {NODE, OTHER}
     finally:
         stranger.stop()
 
