@@ -16,7 +16,7 @@ from celery import states
 from celery.app.task import Context
 from celery.backends.base import DisabledBackend
 from kombu.exceptions import ContentDisallowed, DecodeError
-from kombu.serialization import loads
+from kombu.serialization import loads, prepare_accept_content
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -50,10 +50,11 @@ def store_failure(app: Celery[Any], envelope: Mapping[str, Any], error: Exceptio
 
 def _request(app: Celery[Any], envelope: Mapping[str, Any]) -> Context:
     """Return what the result store and error callbacks read about a task: its name, arguments and relations."""
-    args, kwargs, embed = None, None, {}
+    args, kwargs, relations = None, None, {}
     how = (envelope.get("content-type", ""), envelope.get("content-encoding", ""))
     # A result lacks the arguments that nobody can read.
     with contextlib.suppress(ContentDisallowed, DecodeError, TypeError, ValueError):
-        args, kwargs, embed = loads(envelope["body"], *how, accept=app.conf.accept_content)
-    headers = {**envelope["headers"], **embed}
+        args, kwargs, embed = loads(envelope["body"], *how, accept=prepare_accept_content(app.conf.accept_content))
+        relations = dict(embed)
+    headers = {**envelope["headers"], **relations}
     return Context(headers, args=args, kwargs=kwargs, delivery_info=envelope["properties"].get("delivery_info"))

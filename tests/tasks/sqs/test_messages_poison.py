@@ -145,12 +145,14 @@ def test_a_task_that_had_ended_is_not_called_poison(
 
 
 def test_a_dead_letter_that_sqs_moved_ends_as_a_failure_too(app: Any, broker: Broker) -> None:
-    """No worker was there to store it: whoever settles dead letters does, once, and the letter stays."""
+    """No worker was there to store it: whoever settles dead letters does, once and with the call; the letter stays."""
+    app.conf.result_extended = True
     send_poison(app, broker, "moved")
     known: set[str] = set()
     assert settle_dead_letters(app, known=known) == ["moved"]
     with pytest.raises(Exception, match="3 times, and each worker ended"):
         app.AsyncResult("moved").get(timeout=30)
+    assert (app.AsyncResult("moved").name, app.AsyncResult("moved").args) == (f"{APP}.add", [1, 2])
     assert settle_dead_letters(app, known=known) == []
     assert settle_dead_letters(app, known=set()) == []
     assert broker.dead_letters() == 1
