@@ -18,6 +18,7 @@ from deploy.errors import DeployError, one_line
 from deploy.prices import PRICES, Measured, Prices
 
 INTERRUPTED = 130
+ENDINGS = (signal.SIGHUP, signal.SIGTERM)
 FIRST_TYPE = "c7i.large"
 
 
@@ -232,9 +233,16 @@ def _artifact(chosen: argparse.Namespace) -> None:
     print(f"{path} ({len(artifact.data) / 1e6:.1f} MB)")
 
 
+def _end(_number: int, _frame: object) -> None:
+    # A terminal, `timeout` and make send several; another would break off what the first has a command take back.
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
     # A closed window or a time limit ends a command as Ctrl-C does; nohup still keeps it going.
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    for ending in ENDINGS:
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, _end)
     sys.exit(main())

@@ -153,6 +153,8 @@ def _web_stopped(aws: Aws, stack_id: str, console: Console) -> Iterator[None]:
     except BaseException:
         # CloudFormation would see no change, so that deploying again would not bring it back.
         for group, (least, most) in sizes.items():
+            if not most:
+                continue  # it had been stopped before
             _resize(aws, group, least, most)
             console.tell(f"the web machine is started again ({group}, MinSize={least} MaxSize={most})")
         raise

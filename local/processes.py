@@ -112,7 +112,7 @@ def start_in(stack: contextlib.ExitStack, command: Command, environ: Mapping[str
 def ended_by_signals() -> Iterator[None]:
     """Let a closed terminal and SIGTERM end the block as Ctrl-C does, so that what it has started ends with it.
 
-    Only the first of them does: `timeout` and make send several, and one that comes while processes are being stopped
+    Only the first of these two does: `timeout` and make send several, and one that comes while processes are being stopped
     would leave the rest running. Signals that the caller handles or ignores (nohup) stay as they are.
 
     Raises:

@@ -59,7 +59,8 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
     leaving, surge = _leaving(sample.backlog, roster, learned, history, limits, need=need, now_s=sample.now_s)
     launches = _launches(need.missing + surge, roster, history, limits, sample.now_s)
     # Among nodes of which none is heard, none goes before the last one's successor has come.
-    held_off = bool(launches.number or history.stopped) or sample.now_s < history.launch_not_before_s
+    stopped = history.stopped and sample.now_s < history.stopped_until_s
+    held_off = bool(launches.number or stopped) or sample.now_s < history.launch_not_before_s
     lost = () if roster.deaf and held_off else roster.lost
     decision = Decision(
         launch=launches.number,

@@ -155,7 +155,9 @@ def alarms(history: History, now_s: float) -> tuple[str, ...]:
     """Return what a person should look at, a line each."""
     lines = []
     if history.stopped:
-        lines.append(f"{history.stopped}; mend it: launches are tried again every {FORBIDDEN_RETRY_S / 60:.0f} min")
+        lines.append(
+            f"{history.stopped}; mend it: a launch is tried again {FORBIDDEN_RETRY_S / 60:.0f} min after the last"
+        )
     if history.lowered_cap is not None and now_s < history.lowered_cap_until_s:
         lines.append(f"the account's limit allows {history.lowered_cap} nodes; ask AWS for more or lower MAX_NODES")
     if history.launch_failures >= ALARM_FAILURES:

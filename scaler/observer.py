@@ -94,7 +94,8 @@ class Observer:
         if abs(unwatched_s) > SILENT_AFTER_S:  # an outage, a pause or a clock that was set: nobody was silent in it
             self._seen = {node: past.later(unwatched_s) for node, past in self._seen.items()}
         self._asked_s = now_s
-        self._seen = look(self._seen, instances, reports, now_s)
+        # Who answers works, whatever the answer is worth.
+        self._seen = look(self._seen, instances, {*reports, *said.failures}, now_s)
         return tuple(
             node_of(
                 instance,

@@ -22,6 +22,7 @@ from billiard.einfo import ExceptionInfo
 from celery.concurrency import thread
 from celery.exceptions import Reject
 from celery.utils import log as celery_log
+from celery.worker import state
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class TaskPool(thread.TaskPool):
             super().terminate_job(pid, signal)
 
     def on_stop(self) -> None:
-        """Wait for the tasks that run; a cold shutdown only once its signal's handler has ended, see `on_terminate`."""
-        if not _in_signal_handler():
+        """Wait for the tasks that run; a cold shutdown must not within its signal's handler, see `on_terminate`."""
+        if not state.should_terminate:
             super().on_stop()
 
     def on_terminate(self) -> None:

@@ -1,4 +1,4 @@
-"""A task whose retry that cannot be sent gives its message back, instead of giving it up."""
+"""A task that gives its message back when its retry cannot be sent, instead of giving it up."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -15,14 +15,15 @@ RESULT_DEADLINE_S = 60.0
 
 @dataclass(frozen=True)
 class Client:
-    """Uploads photos to one web app and fetches their results."""
+    """Uploads photos to one web app and fetches their results, with the headers of a key's holder if need be."""
 
     url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def post(self, *files: tuple[str, bytes], **more: Any) -> requests.Response:
         """Upload files in one form."""
         form = [("img", file) for file in files]
-        return requests.post(f"{self.url}/classify", files=form, timeout=60, **more)
+        return requests.post(f"{self.url}/classify", files=form, timeout=60, headers=self.headers, **more)
 
     def upload(self, photos: Mapping[str, bytes]) -> list[str]:
         """Upload photos that must all be taken; return their ids."""
@@ -33,7 +34,7 @@ class Client:
 
     def result(self, task_id: str) -> requests.Response:
         """Ask for one result."""
-        return requests.get(f"{self.url}/results/{task_id}", timeout=30)
+        return requests.get(f"{self.url}/results/{task_id}", timeout=30, headers=self.headers)
 
     def wait(
         self, ids: Sequence[str], deadline_s: float = RESULT_DEADLINE_S, *, outage: bool = False

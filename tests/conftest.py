@@ -15,12 +15,14 @@ from local.stack import Stack, running_stack
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the processes that tests start, even where the tests run in a shell's background.
+    """Let signals reach the processes that tests start, even where the tests run in a shell's background or by nohup.
 
-    A shell starts those with SIGINT ignored, which is inherited.
+    Those have SIGINT or SIGHUP ignored, which is inherited; a handler is not.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.hookimpl(trylast=True)

@@ -57,9 +57,8 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 def _guard_without_keys(app: Flask, *, behind_proxy: bool) -> None:
-    if (
-        behind_proxy
-    ):  # everybody needs a key there, whatever host they name; a balancer's health checks name none of ours
+    if behind_proxy:
+        # Everybody needs a key there, whatever host they name; a balancer's health checks name none of ours.
         log.warning(NOBODY)
     else:
         app.before_request(_check_host)

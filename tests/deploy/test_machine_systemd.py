@@ -11,12 +11,14 @@ from deploy.machine.settings import quoted, settings_file
 from local.ports import free_port
 from local.processes import wait_until
 from local.stack import Stack, running_stack
+from tests.access import Holder
 from tests.client import Client
 from tests.deploy.systemd import Systemd, running_systemd, why_not
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 INSTANCE_ID = "i-0c1a551f1e4"
+USER = Holder("ann")
 UNITS = ("classifier-web", "classifier-scaler", "classifier-flower", "classifier-node")
 SECRET = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - of this test alone
 # What AWS's command line says to secrets.sh.
@@ -32,7 +34,7 @@ DEADLINE_S = 60.0
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An AWS with buckets and queues."""
     environ = {"WORKER_PROCESSES": "1", "POLL_WAIT_S": "1", "INSTANCE_ID": INSTANCE_ID, "MAX_NODES": "1"}
-    with running_stack(tmp_path_factory.mktemp("stack"), environ) as running:
+    with running_stack(tmp_path_factory.mktemp("stack"), environ | {"API_KEYS": USER.line}) as running:
         yield running
 
 
@@ -69,7 +71,7 @@ def log(systemd: Systemd, name: str) -> str:
 def client(stack: Stack, systemd: Systemd) -> Client:
     """A user of the web app that systemd runs."""
     assert systemd.is_active("classifier-web")
-    return Client(stack.services.web_url)
+    return Client(stack.services.web_url, USER.headers)
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -258,8 +258,10 @@ def test_unheard_nodes_are_not_replaced_while_their_successors_cannot_come() -> 
     assert first.replace == ("i-0",)
     gone = phase("i-0", Phase.STOPPING, 300)
     assert decide(sample(gone, *silent[1:]), History(), Limits(max_nodes=3))[0].replace == ()
-    held_off = History(launch_not_before_s=NOW_S + 60)
-    assert decide(sample(*silent), held_off, Limits(max_nodes=3))[0].replace == ()
+    for held_off in (History(launch_not_before_s=NOW_S + 60), History(stopped="no", stopped_until_s=NOW_S + 60)):
+        assert decide(sample(*silent), held_off, Limits(max_nodes=3))[0].replace == ()
+    tried_again = History(stopped="no", stopped_until_s=NOW_S)
+    assert decide(sample(*silent), tried_again, Limits(max_nodes=3))[0].replace == ("i-0",)
 
 
 def test_a_node_that_never_joined_counts_as_a_failed_launch() -> None:

@@ -33,7 +33,11 @@ const uploader = new Uploader({
   batchId: results.dataset.batch,
   limits: { maxFiles: Number(form.dataset.maxFiles), maxBytes: Number(form.dataset.maxBytes) },
   onBatch: enterBatch,
-  onProgress: draw,
+  onProgress: () => {
+    // What was loaded meanwhile may have waited for this upload's end.
+    if (!uploader.busy && results.dataset.batch) live.follow(results.dataset.batch);
+    draw();
+  },
 });
 
 // --- drawing: whatever has changed, a few times a second

@@ -11,6 +11,7 @@ import pytest
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import Reject
 from celery.utils.log import in_sighandler
+from celery.worker import state
 
 from tasks.pool import TaskPool
 
@@ -124,7 +125,9 @@ def test_it_grows_and_shrinks(pool: TaskPool) -> None:
         pool.shrink(1)
 
 
-def test_a_cold_shutdown_waits_for_no_task_in_its_signals_handler(pool: TaskPool) -> None:
+def test_a_cold_shutdown_waits_for_no_task_in_its_signals_handler(
+    pool: TaskPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two tasks run meanwhile and a third waits: the two end, the third is never begun."""
     go_on = threading.Event()
     told: SimpleQueue[int] = SimpleQueue()
@@ -137,6 +140,7 @@ def test_a_cold_shutdown_waits_for_no_task_in_its_signals_handler(pool: TaskPool
         )
     with in_sighandler():
         pool.terminate_job(1, 15)
+        monkeypatch.setattr(state, "should_terminate", True)
         pool.stop()
     pool.terminate()
     go_on.set()
