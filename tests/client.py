@@ -23,7 +23,7 @@ class Client:
     def post(self, *files: tuple[str, bytes], **more: Any) -> requests.Response:
         """Upload files in one form."""
         form = [("img", file) for file in files]
-        return requests.post(f"{self.url}/classify", files=form, timeout=60, headers=self.headers, **more)
+        return requests.post(f"{self.url}/classify", files=form, timeout=60, **{"headers": self.headers, **more})
 
     def upload(self, photos: Mapping[str, bytes]) -> list[str]:
         """Upload photos that must all be taken; return their ids."""
