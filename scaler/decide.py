@@ -59,8 +59,8 @@ def decide(sample: Sample, history: History, limits: Limits) -> tuple[Decision, 
     leaving, surge = _leaving(sample.backlog, roster, learned, history, limits, need=need, now_s=sample.now_s)
     launches = _launches(need.missing + surge, roster, history, limits, sample.now_s)
     # Among nodes of which none is heard, none goes before the last one's successor has come.
-    stopped = history.stopped and sample.now_s < history.stopped_until_s
-    held_off = bool(launches.number or stopped) or sample.now_s < history.launch_not_before_s
+    stopped = history.is_stopped(sample.now_s)
+    held_off = bool(launches.number) or stopped or sample.now_s < history.launch_not_before_s
     lost = () if roster.deaf and held_off else roster.lost
     decision = Decision(
         launch=launches.number,
@@ -165,7 +165,7 @@ class Launches:
 def _launches(missing: int, roster: Roster, history: History, limits: Limits, now_s: float) -> Launches:
     if missing == 0:
         return Launches(0)
-    if history.stopped and now_s < history.stopped_until_s:
+    if history.is_stopped(now_s):
         return Launches(0, history.stopped)
     if now_s < history.launch_not_before_s:
         wait_s = history.launch_not_before_s - now_s

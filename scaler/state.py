@@ -208,6 +208,10 @@ class History:
     stopped_until_s: float = 0.0
     versions: Versions = field(default_factory=Versions)
 
+    def is_stopped(self, now_s: float) -> bool:
+        """Tell whether no launch is tried now, because EC2 has forbidden the last one."""
+        return bool(self.stopped) and now_s < self.stopped_until_s
+
 
 @dataclass(frozen=True)
 class Decision:
